@@ -1,0 +1,27 @@
+# Pythia Trajectories: what do language models learn, when in training, and how does that change with scale?
+#
+#   suite ──► audit ──► checkpoint ──┐
+#     └─────► order ──► stimuli ─────┴─► extract ──► analyse ──► figures ──► report
+#     └─────► published results ────────────────────►┘
+
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/suite.smk"
+include: "workflow/rules/checkpoints.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/analyse.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{ROOT}/report.html",
+        f"{ROOT}/claims.json",
+        f"{ROOT}/audit.parquet",

@@ -1,0 +1,132 @@
+"""The command ``trajectories <verb>``: the rules call it, and it works without Snakemake."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trajectories import __version__
+from trajectories.errors import UserError
+
+# verb: (targets, what it does)
+VERBS: dict[str, tuple[tuple[str, ...], str]] = {
+    "corpus": ((), "make the embedded suite's corpus: text, tokenizer, packed rows and planted truth"),
+    "order": (("order",), "write an embedded suite's training order, or the reader's index of a remote one"),
+    "train": (("model",), "train a model of an embedded suite and save its checkpoints"),
+    "published": (("model",), "read a model's published results into a table"),
+    "audit": (("model",), "list a model's checkpoints (or results) and what is wrong with them; `all` joins the models' lists"),
+    "fetch": (("model", "step"), "fetch a checkpoint from the Hub"),
+    "stimuli": (("experiment",), "make an experiment's stimuli and their exposures"),
+    "extract": (("model", "step", "experiment"), "measure a checkpoint on an experiment's stimuli"),
+    "analyse": (("experiment",), "turn measurements into trajectories and claims"),
+    "figures": (("experiment",), "draw an experiment's figures"),
+    "report": ((), "write the report"),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Choices of the machine that change no result: they stand in no recipe.
+
+    Attributes:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        data_dir: local copies of the public data sets, or None.
+        keep_checkpoints: keep fetched weights after extraction.
+        batch_tokens: tokens of one batch of extraction, padding included.
+        threads: CPU threads of this job.
+        experiments: all experiments of the run, so that one load of a checkpoint serves them all.
+    """
+
+    device: str = "auto"
+    data_dir: Path | None = None
+    keep_checkpoints: bool = True
+    batch_tokens: int = 16384
+    threads: int = 1
+    experiments: tuple[str, ...] = ()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="trajectories", description="What language models learn, when in training, and how that changes with scale.")
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+    for verb, (targets, text) in VERBS.items():
+        sub = verbs.add_parser(verb, help=text, description=text)
+        for target in targets:
+            sub.add_argument(target, type=int if target == "step" else str)
+        what = sub.add_mutually_exclusive_group()
+        what.add_argument("--config", type=Path, default=Path("config.yaml"), help="configuration (default: config.yaml)")
+        what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
+        sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
+        sub.add_argument("--data-dir", type=Path)
+        sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
+        sub.add_argument("--batch-tokens", type=int)
+        sub.add_argument("--threads", type=int, default=1)
+        sub.add_argument("--experiments", help="comma-separated experiments that share a loaded checkpoint")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> None:
+    from trajectories.layout import Layout
+    from trajectories.recipes import Settings
+
+    targets = {name: getattr(args, name) for name in VERBS[args.verb][0]}
+    machine = Machine(
+        device=args.device or "auto",
+        data_dir=args.data_dir,
+        keep_checkpoints=not args.discard_checkpoints,
+        batch_tokens=args.batch_tokens or 16384,
+        threads=args.threads,
+        experiments=tuple(args.experiments.split(",")) if args.experiments else (),
+    )
+    if args.recipe is None:
+        from trajectories import config, recipes
+
+        import yaml
+
+        given = config.read(args.config)
+        for pair in args.set:
+            key, equals, value = pair.partition("=")
+            if not equals:
+                raise UserError(f"--set expects KEY=VALUE, found '{pair}'.")
+            given[key] = yaml.safe_load(value)
+        resolved = config.resolve(given)
+        c = resolved.config
+        machine = Machine(
+            device=args.device or c.device,
+            data_dir=args.data_dir or (Path(c.data_dir) if c.data_dir else None),
+            keep_checkpoints=c.keep_checkpoints and not args.discard_checkpoints,
+            batch_tokens=args.batch_tokens or c.batch_tokens,
+            threads=args.threads,
+            experiments=tuple(resolved.experiments),
+        )
+        names = {k: v for k, v in targets.items() if k in ("experiment", "model", "order") and v != "all"}
+        if "model" in names:
+            resolved.suite.model(names["model"])
+        args.recipe = recipes.write(resolved, args.verb, **names)
+    verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
+    verb.run(Settings.read(args.recipe), Layout(args.recipe.resolve().parent.parent), machine, **targets)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code (1 with one sentence on standard error for a :class:`UserError`)."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # a job's threads are Snakemake's to give: numerical libraries must not take the whole machine
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, str(args.threads))
+    try:
+        _run(args)
+    except UserError as error:
+        print(f"trajectories {args.verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"trajectories {args.verb}: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,53 @@
+"""Figures: what an experiment draws, as Vega-Lite charts that serve both the static SVG and the interactive report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import altair as alt
+    import pandas as pd
+
+    from trajectories.suites import Suite
+
+
+@dataclass
+class Figure:
+    """One figure.
+
+    Args:
+        name: file name without suffix, unique within the experiment.
+        title: a few words.
+        caption: what is drawn, then one sentence that says what to see; plain text.
+        chart: the Altair chart.
+        steps_axis: whether its x axis is the training step, so that the report offers linear and logarithmic steps and a choice of models.
+    """
+
+    name: str
+    title: str
+    caption: str
+    chart: alt.TopLevelMixin
+    steps_axis: bool = False
+
+
+@dataclass(frozen=True)
+class FigureContext:
+    """What an experiment may look at when it draws: the analysed tables.
+
+    Attributes:
+        suite: the suite with the chosen models.
+        settings: the ``figures`` part of the experiment's ``Settings``, validated.
+        trajectories, claims, calibration, recovery: the tables that ``analyse`` wrote.
+        extra: further tables by name, as ``Analysis.extra``.
+    """
+
+    suite: Suite
+    settings: Any
+    trajectories: pd.DataFrame
+    claims: pd.DataFrame
+    calibration: pd.DataFrame
+    recovery: pd.DataFrame
+    extra: Callable[[str], pd.DataFrame] = field(repr=False)

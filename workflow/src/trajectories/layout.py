@@ -1,0 +1,85 @@
+"""Where everything lies under ``results/<suite>/``: the paths that rules, verbs, tests and other tools rely on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one suite's results.
+
+    Args:
+        root: the folder ``<results>/<suite>``.
+    """
+
+    root: Path
+
+    def recipe(self, name: str) -> Path:
+        return self.root / "recipes" / f"{name}.json"
+
+    @property
+    def corpus(self) -> Path:
+        """Embedded suites: the packed rows, tokenizer and truth; ``corpus.json`` inside it is written last."""
+        return self.root / "corpus"
+
+    def truth(self, table: str) -> Path:
+        """Embedded suites: one table of planted truth."""
+        return self.corpus / "truth" / f"{table}.parquet"
+
+    def order(self, order: str) -> Path:
+        """Folder of one training order; ``order.json`` inside it is written last."""
+        return self.root / "order" / order
+
+    def audit(self, model: str | None = None) -> Path:
+        return self.root / "audit.parquet" if model is None else self.root / "audit" / f"{model}.parquet"
+
+    def published(self, model: str) -> Path:
+        """Published suites: the results of one model as a table."""
+        return self.root / "published" / f"{model}.parquet"
+
+    def checkpoint(self, model: str, step: int) -> Path:
+        """A Hugging Face model directory; ``checkpoint.json`` inside it is written last."""
+        return self.root / "checkpoints" / model / f"step{step}"
+
+    def stimuli(self, experiment: str) -> Path:
+        return self.root / "stimuli" / f"{experiment}.parquet"
+
+    def exposures(self, experiment: str) -> Path:
+        return self.root / "exposures" / f"{experiment}.parquet"
+
+    def measurement(self, model: str, step: int, experiment: str) -> Path:
+        return self.root / "measurements" / model / f"step{step}" / f"{experiment}.parquet"
+
+    def tensor(self, model: str, step: int, experiment: str, measure: str) -> Path:
+        return self.measurement(model, step, experiment).with_name(f"{experiment}.{measure}.safetensors")
+
+    @property
+    def store(self) -> Path:
+        """What extraction has computed, by digest of weights, stimuli, request and code."""
+        return self.root / "store"
+
+    def trajectories(self, experiment: str) -> Path:
+        return self.root / "trajectories" / f"{experiment}.parquet"
+
+    def claims(self, experiment: str) -> Path:
+        return self.root / "claims" / f"{experiment}.parquet"
+
+    def calibration(self, experiment: str) -> Path:
+        return self.root / "calibration" / f"{experiment}.parquet"
+
+    def recovery(self, experiment: str) -> Path:
+        return self.root / "recovery" / f"{experiment}.parquet"
+
+    def figures(self, experiment: str) -> Path:
+        """Folder of an experiment's figures; ``figures.json`` inside it (specs and captions) is written last."""
+        return self.root / "figures" / experiment
+
+    @property
+    def claims_json(self) -> Path:
+        return self.root / "claims.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"

@@ -1,0 +1,130 @@
+"""Recipes: what a verb's result depends on besides its input files, as a small file named by its digest.
+
+A recipe holds the slice of configuration and suite that one verb can see, and the digest of the code that it stands on. The rules take it as
+an input, so an edit of code or configuration makes a new file and with it exactly the jobs behind it; undoing the edit finds the old file
+again. A verb is given nothing but its recipe, so it cannot depend on a key that its digest leaves out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trajectories import experiments, tables
+from trajectories.code import code_digest
+from trajectories.config import Resolved
+from trajectories.suites import Suite
+
+_STIMULI, _ANALYSE, _FIGURES = "stimuli", "analyse", "figures"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a verb sees of configuration and suite.
+
+    Attributes:
+        suite: the suite, without the models, orders and parts that do not matter to the verb.
+        section: the part of the experiment's section that is named like the verb.
+        seed: the configuration's seed, 0 where it does not matter.
+        extra: what else the verb needs (steps by model, experiments, …), by name.
+        code: digest of the code.
+    """
+
+    suite: Suite
+    section: dict[str, Any]
+    seed: int
+    extra: dict[str, Any]
+    code: str
+
+    @classmethod
+    def read(cls, path: Path) -> Settings:
+        content = tables.read_json(path)
+        return cls(Suite.model_validate(content["suite"]), content["section"], content["seed"], content["extra"], content["code"])
+
+
+def _pruned(suite: Suite, models: list[str] | None = None, orders: list[str] | None = None, keep: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+    """The suite as JSON-able values with only the named models and orders; prose and other parts are kept only if named in ``keep``."""
+    full = suite.model_dump(mode="json")
+    chosen = [m for m in full["models"] if models is None or m["name"] in models]
+    if "prose" not in keep:
+        for m in chosen:
+            m["anomalies"], m["notes"] = [], []
+        full.update(title="", description="", citation=[], licence=None, notes=[])
+    used = {m["order"] for m in chosen} if orders is None else set(orders)
+    full.update(
+        models=chosen,
+        orders={k: v for k, v in full["orders"].items() if k in used},
+        training=full["training"] if "training" in keep else None,
+        published=full["published"] if "published" in keep else None,
+    )
+    return full
+
+
+def content(resolved: Resolved, verb: str, experiment: str | None = None, model: str | None = None, order: str | None = None) -> dict[str, Any]:
+    """The recipe of a verb's run: the one place that says which keys matter to which verb.
+
+    Args:
+        resolved: configuration and suite.
+        verb: a verb of the command.
+        experiment, model, order: the targets, for verbs that have them.
+
+    Returns:
+        JSON-able; ``verb``, ``code``, ``suite``, ``section``, ``seed``, ``extra``.
+    """
+    suite, config = resolved.suite, resolved.config
+    names = [m.name for m in resolved.models]
+    steps = {name: resolved.steps(name) for name in names}
+    roots = [f"trajectories.verbs.{verb}"]
+    if experiment is not None and verb in (_STIMULI, _ANALYSE, _FIGURES):
+        roots.append(experiments.module(experiment, verb))
+        roots.append(experiments.module(experiment, "Settings"))
+    section = resolved.section(experiment).get(verb, {}) if experiment is not None else {}
+    seed, extra = 0, {}
+    if verb == "corpus":
+        sliced = _pruned(suite, [], list(suite.orders), {"training"})
+    elif verb == "order":
+        sliced = _pruned(suite, [], [order or ""], {"training"} if suite.source == "trained" else set())
+    elif verb == "train":
+        sliced = _pruned(suite, [model or ""], None, {"training"})
+    elif verb == "published":
+        sliced = _pruned(suite, [model or ""], [], {"published"})
+        extra = {"data_dir": config.data_dir}
+    elif verb == "audit":
+        sliced = _pruned(suite, [model] if model else names, [])
+    elif verb in ("fetch", "extract"):
+        sliced = _pruned(suite, [model or ""], [])
+    elif verb == _STIMULI:
+        sliced, seed = _pruned(suite, [], list(suite.orders)), config.seed
+        extra = {"rows_per_step": {name: rows for name, rows in _rows_per_step(suite).items()}}
+    elif verb == _ANALYSE:
+        sliced, seed = _pruned(suite, names, None), config.seed
+        extra = {"steps": steps, "include_anomalous": config.include_anomalous}
+    elif verb == _FIGURES:
+        sliced, extra = _pruned(suite, names, []), {"title": suite.title}
+    elif verb == "report":
+        sliced, seed = _pruned(suite, names, None, {"prose"}), config.seed
+        extra = {"steps": steps, "experiments": resolved.experiments, "left_out": resolved.left_out, "include_anomalous": config.include_anomalous}
+        extra["sections"] = {e: resolved.section(e) for e in resolved.experiments}
+    else:
+        raise ValueError(f"no recipe for verb '{verb}'")
+    return {"verb": verb, "code": code_digest(*roots), "suite": sliced, "section": section, "seed": seed, "extra": extra}
+
+
+def _rows_per_step(suite: Suite) -> dict[str, int]:
+    """Rows per step of each order, from the models that are trained on it."""
+    return {m.order: m.rows_per_step for m in reversed(suite.models) if m.order is not None}
+
+
+def write(resolved: Resolved, verb: str, experiment: str | None = None, model: str | None = None, order: str | None = None) -> Path:
+    """Write the recipe if it is not there yet, and return its path under ``<results>/<suite>/recipes/``.
+
+    The target is part of the name, so that two experiments never share a recipe file. An existing file is left untouched: its time of
+    change says when this recipe was first wanted.
+    """
+    recipe = content(resolved, verb, experiment, model, order)
+    parts = [verb, *(p for p in (experiment, model, order) if p)]
+    path = resolved.root / "recipes" / f"{'.'.join(parts)}-{tables.digest(recipe)}.json"
+    if not path.exists():
+        tables.write_json(path, recipe)
+    return path
