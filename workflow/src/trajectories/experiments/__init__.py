@@ -48,3 +48,15 @@ def module(experiment: str, part: str) -> str:
 def part(experiment: str, name: str) -> Any:
     """The function or class ``name`` (a key of :data:`PARTS`) of an experiment."""
     return getattr(importlib.import_module(module(experiment, name)), name)
+
+
+def has(experiment: str, name: str) -> bool:
+    """Whether an experiment says ``name`` (a key of :data:`PARTS`); one that only looks at weights has no ``stimuli``."""
+    base = f"{__name__}.{experiment}"
+    return module(experiment, name) != base or hasattr(importlib.import_module(base), name)
+
+
+def settings(experiment: str, verb: str, section: dict[str, Any]) -> Any:
+    """The part of an experiment's ``Settings`` that ``verb`` sees, from the recipe's ``section``; None where it has no such part."""
+    field = part(experiment, "Settings").model_fields.get(verb)
+    return None if field is None else field.annotation.model_validate(section)
