@@ -1,0 +1,76 @@
+"""Where an order's bytes come from: local shards, or shards on the Hub read by range."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from trajectories import tables
+from trajectories.errors import UserError
+
+
+class Source(Protocol):
+    """The concatenation of an order's shards, as bytes."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The bytes [start, stop) of the concatenated shards; both lie within them."""
+        ...
+
+    def verify(self) -> None:
+        """Raise :class:`UserError` unless every byte is what the order's manifest says (reads everything)."""
+        ...
+
+
+def pieces(sizes: Sequence[int], start: int, stop: int) -> list[tuple[int, int, int]]:
+    """Split the bytes [start, stop) of concatenated files of the given sizes: ``(file, first byte in it, end byte in it)``."""
+    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    found = []
+    file = int(np.searchsorted(bounds, start, side="right")) - 1
+    while start < stop:
+        end = min(stop, int(bounds[file + 1]))
+        if end > start:
+            found.append((file, start - int(bounds[file]), end - int(bounds[file])))
+        start, file = end, file + 1
+    return found
+
+
+class LocalShards:
+    """Shards in a folder, memory-mapped.
+
+    Args:
+        folder: where the shards lie.
+        shards: ``{"name", "bytes", "sha256"}`` in the order of concatenation.
+
+    Raises:
+        UserError: a shard is absent or has another size than ``bytes``.
+    """
+
+    def __init__(self, folder: Path, shards: Sequence[dict]):
+        self._folder, self._shards = Path(folder), list(shards)
+        self._sizes = [shard["bytes"] for shard in self._shards]
+        self._maps: dict[int, np.memmap] = {}
+        for shard in self._shards:
+            path = self._folder / shard["name"]
+            try:
+                size = path.stat().st_size
+            except OSError as error:
+                raise UserError(f"Shard '{path}' cannot be read ({error.strerror}); write the order again.") from error
+            if size != shard["bytes"]:
+                raise UserError(f"Shard '{path}' has {size} bytes instead of {shard['bytes']}; it is damaged: delete it and write the order again.")
+
+    def read(self, start: int, stop: int) -> bytes:
+        parts = []
+        for file, first, end in pieces(self._sizes, start, stop):
+            if file not in self._maps:
+                self._maps[file] = np.memmap(self._folder / self._shards[file]["name"], np.uint8, mode="r")
+            parts.append(self._maps[file][first:end].tobytes())
+        return b"".join(parts)
+
+    def verify(self) -> None:
+        for shard in self._shards:
+            path = self._folder / shard["name"]
+            if tables.sha256(path) != shard["sha256"]:
+                raise UserError(f"Shard '{path}' does not have the SHA-256 that 'order.json' names; it is damaged: delete it and write the order again.")
