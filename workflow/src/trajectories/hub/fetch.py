@@ -1,0 +1,202 @@
+"""Checkpoints from the Hub: fetched from the audited commit, checked by hash, removed to save disk and brought back unchanged.
+
+A checkpoint folder is whole when its manifest ``checkpoint.json`` stands in it. The weights may be absent all the same: they are a cache
+that :func:`discard` empties and :func:`ensure` fills again with the very bytes that the manifest names.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from trajectories import tables
+from trajectories.errors import UserError
+from trajectories.hub.files import FORMATS, RemoteFile, allowed, weights_format, weights_of, weights_sha256
+from trajectories.layout import Layout
+from trajectories.progress import Progress
+from trajectories.suites import Model
+
+MANIFEST = "checkpoint.json"
+_PART = ".{name}.{hash}.part"
+_log = logging.getLogger(__name__)
+
+
+def fetch(model: Model, layout: Layout, step: int, weights: bool = True) -> Path:
+    """Fetch the checkpoint that the model's audit lists, and write its manifest last.
+
+    What is there already with the right hash is kept, and what is there of a file is continued.
+
+    Args:
+        model: a model of a Hub suite.
+        layout: where its audit lies and its checkpoint goes.
+        step: training step.
+        weights: fetch the weights too; without them the manifest still names them, for :func:`ensure`.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        UserError: the audit has no such checkpoint, or a file cannot be fetched whole and unchanged.
+    """
+    audit = tables.read_table(layout.audit(model.name))
+    row = audit[audit["step"] == step]
+    if row.empty:
+        raise UserError(f"The audit of '{model.name}' lists no step {step}; choose one of the suite's steps, or run the audit again.")
+    entry = row.iloc[0]
+    if entry["status"] == "missing":
+        raise UserError(
+            f"The checkpoint of '{model.name}' at step {step} is missing on the Hub ({entry['detail']}); "
+            "leave it out with the keys 'steps' or 'models'."
+        )
+    repository, commit = model.repository or "", str(entry["commit"])
+    files = {name: RemoteFile.from_json(name, f) for name, f in json.loads(entry["files"]).items() if allowed(name)}
+    folder = layout.checkpoint(model.name, step)
+    wanted = {name: file for name, file in files.items() if weights or weights_format(name) is None}
+    _bring(repository, commit, wanted, folder, f"fetching {model.name} step {step}")
+    _check_index(folder, files)
+    tables.write_json(folder / MANIFEST, _manifest(model, step, str(entry["revision"]), commit, folder, files))
+    return folder
+
+
+def ensure(model: Model, layout: Layout, step: int) -> Path:
+    """Make sure that a checkpoint's weights are there, and return its folder.
+
+    Weights that were discarded come back from the commit, and with the hashes, that the manifest names. Call it under the lock that
+    guards the use of the weights, or another process may discard them again.
+
+    Raises:
+        UserError: no manifest, files absent of a model that was trained here, or files that cannot be fetched.
+    """
+    folder = layout.checkpoint(model.name, step)
+    manifest = tables.read_json(folder / MANIFEST)
+    entries = manifest["files"]
+    absent = {n: e for n, e in entries.items() if allowed(n) and not _has_size(folder / n, e["size"])}
+    if not absent:
+        return folder
+    if manifest.get("commit") is None:
+        raise UserError(
+            f"'{folder / min(absent)}' is absent or damaged; delete '{folder / MANIFEST}' and run again to make the checkpoint anew."
+        )
+    files = {name: RemoteFile(name, entry["size"], sha256=entry["sha256"]) for name, entry in absent.items()}
+    _bring(manifest["repository"], manifest["commit"], files, folder, f"fetching {model.name} step {step}")
+    return folder
+
+
+def discard(folder: Path) -> int:
+    """Remove the weights of a fetched checkpoint, never of one that was trained here; the manifest and the small files stay.
+
+    Returns:
+        Bytes freed.
+    """
+    manifest = tables.read_json(folder / MANIFEST)
+    if manifest.get("commit") is None:
+        return 0
+    freed = 0
+    for name in weights_of(manifest["files"]):
+        path = folder / name
+        if path.exists():
+            freed += path.stat().st_size
+            path.unlink()
+    return freed
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _bring(repository: str, commit: str, files: Mapping[str, RemoteFile], folder: Path, label: str) -> None:
+    """Have every file in the folder with its right hash; each appears under its name only when it is whole and checked."""
+    from trajectories.hub import client  # a checkpoint that is there needs no network library
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".fetch.lock"):
+            parts = {name: folder / _PART.format(name=name, hash=(file.sha256 or file.blob or "")[:16]) for name, file in files.items()}
+            lacking = {name: file for name, file in sorted(files.items()) if not file.matches(folder / name)}
+            _remove_leftovers(folder, set(parts.values()))
+            if not lacking:
+                return
+            have = sum(parts[name].stat().st_size for name in lacking if parts[name].exists())
+            total = sum(file.size for file in lacking.values())
+            _check_space(folder, total - have)
+            with Progress(label, total=total, unit="byte", initial=have) as progress:
+                for name, file in lacking.items():
+                    _fetch_file(repository, commit, file, parts[name], progress)
+                    os.replace(parts[name], folder / name)
+    except OSError as error:
+        raise client.disk_error(error, folder) from error
+
+
+def _fetch_file(repository: str, commit: str, file: RemoteFile, part: Path, progress: Progress) -> None:
+    """Fetch one file and check its hash; a wrong one is fetched once more from the first byte."""
+    from trajectories.hub import client
+
+    for last in (False, True):
+        client.download(repository, commit, file, part, progress.update)
+        if file.matches(part):
+            return
+        part.unlink()
+        progress.update(-file.size)
+        if not last:
+            _log.info("'%s' of %s@%s has a wrong hash; fetching it again", file.name, repository, commit[:12])
+    expected = f"SHA-256 {file.sha256}" if file.sha256 else f"git hash {file.blob}"
+    raise UserError(
+        f"'{file.name}' of {repository}@{commit[:12]} arrived twice with another content than the Hub lists ({expected}); "
+        "nothing of it was kept, so run again later or report it to the repository."
+    )
+
+
+def _remove_leftovers(folder: Path, parts: set[Path]) -> None:
+    """Remove partial files of other commits, which nobody will continue."""
+    for path in folder.glob(".*.part"):
+        if path not in parts and allowed(path.name.removesuffix(".part")[1:].rpartition(".")[0]):
+            path.unlink()
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"The checkpoint needs {needed / 1e9:.1f} GB more in '{folder}', where {free / 1e9:.1f} GB are free; free some, "
+            "set 'keep_checkpoints: false', or choose another 'results' folder."
+        )
+
+
+def _check_index(folder: Path, files: Mapping[str, RemoteFile]) -> None:
+    """The index of shards comes from outside too: it may name nothing but the shards that were checked."""
+    for name in {index for _, index in FORMATS.values()} & set(files):
+        content = tables.read_json(folder / name)
+        shards = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(shards, dict):
+            raise UserError(f"'{folder / name}' should map tensors to files under 'weight_map'; report it to the repository.")
+        if foreign := sorted({str(shard) for shard in shards.values()} - set(weights_of(files))):
+            raise UserError(
+                f"'{folder / name}' names '{foreign[0]}', which is no weight file of this revision; report it to the repository."
+            )
+
+
+def _manifest(model: Model, step: int, revision: str, commit: str, folder: Path, files: Mapping[str, RemoteFile]) -> dict[str, Any]:
+    config = tables.read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise UserError(f"'{folder / 'config.json'}' should hold a mapping of keys; report it to the repository.")
+    sha256 = {name: file.sha256 or tables.sha256(folder / name) for name, file in sorted(files.items())}
+    entries = {name: {"sha256": digest, "size": files[name].size} for name, digest in sha256.items()}
+    weights = weights_of(entries)
+    return {
+        "model": model.name,
+        "step": step,
+        "repository": model.repository,
+        "revision": revision,
+        "commit": commit,
+        "dtype": config.get("dtype") or config.get("torch_dtype") or model.dtype,
+        "format": weights_format(weights[0]),
+        "weights_sha256": weights_sha256({name: sha256[name] for name in weights}),
+        "files": entries,
+    }
