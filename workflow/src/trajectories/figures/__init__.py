@@ -19,11 +19,12 @@ class Figure:
     """One figure.
 
     Args:
-        name: file name without suffix, unique within the experiment.
+        name: file name without suffix, unique within the experiment: letters, digits, ``-`` and ``_``.
         title: a few words.
         caption: what is drawn, then one sentence that says what to see; plain text.
         chart: the Altair chart.
-        steps_axis: whether its x axis is the training step, so that the report offers linear and logarithmic steps and a choice of models.
+        steps_axis: whether its x axis is the training step (field ``step``), so that the report offers linear and logarithmic steps.
+        static: the chart for the SVG, where it should differ from the interactive one (small multiples in place of a menu, for instance).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Figure:
     caption: str
     chart: alt.TopLevelMixin
     steps_axis: bool = False
+    static: alt.TopLevelMixin | None = None
 
 
 @dataclass(frozen=True)
