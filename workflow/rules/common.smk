@@ -1,45 +1,69 @@
 # What every rules file stands on.
 #
 # Needs: config.yaml (with --config merged in).
-# Makes: RUN, the checked configuration with its suite; ROOT, the folder of this suite's results; recipe(), the input by which a rule depends
-#        on the code and the configuration of its verb; MACHINE, the options that change no result.
+# Makes: RUN, the checked configuration with its suite; ROOT, the folder of this suite's results; MODELS, EXPERIMENTS, the chosen ones;
+#        recipe(), the input by which a rule depends on the code and the configuration of its verb; MACHINE, the options that change no result.
 
+import functools
+import os
+import re
 import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
-
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+
+# this copy's code, whatever else is installed: for the rules here, and for the commands that they call
+SOURCE = str(Path(workflow.current_basedir).parent / "src")
+sys.path.insert(0, SOURCE)
+
 from trajectories import config as configuration
 from trajectories import recipes
 from trajectories.errors import UserError
 
 try:
     RUN = configuration.resolve(dict(config))
+    recipes.prepare(RUN)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 ROOT = str(RUN.root)
+MODELS = [model.name for model in RUN.models]
+EXPERIMENTS = RUN.experiments
 ENVIRONMENT = "../../envs/trajectories.yaml"
-MACHINE = shlex.join(
-    ["--device", RUN.config.device, "--batch-tokens", str(RUN.config.batch_tokens), "--experiments", ",".join(RUN.experiments)]
-    + (["--data-dir", RUN.config.data_dir] if RUN.config.data_dir else [])
-    + ([] if RUN.config.keep_checkpoints else ["--discard-checkpoints"])
-)
+MACHINE = shlex.join(recipes.machine_options(RUN))
+PYTHONPATH = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
+
+# Snakemake's own environment serves the commands, activated or not; under --sdm conda the one that the rule names does
+COMMANDS = "" if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method else f"{Path(sys.executable).parent}:"
+shell.prefix(f'set -euo pipefail; export PYTHONPATH={shlex.quote(PYTHONPATH)} PATH={shlex.quote(COMMANDS)}"$PATH"; ')
+
+# `auto` asks for the GPU's slot where there is a GPU; elsewhere extraction shares the processors
+GPUS = int(RUN.config.device == "cuda" or (RUN.config.device == "auto" and Path("/dev/nvidia0").exists()))
 
 
 wildcard_constraints:
-    model="|".join(re.escape(m.name) for m in RUN.suite.models),
-    order="|".join(re.escape(o) for o in RUN.suite.orders) or "none",
-    experiment="|".join(RUN.experiments),
+    model="|".join(re.escape(model.name) for model in RUN.suite.models),
+    order="|".join(re.escape(order) for order in RUN.suite.orders) or "none",
+    experiment="|".join(EXPERIMENTS),
     step=r"\d+",
 
 
-def recipe(verb, *targets):
-    """Input function: the recipe of a verb for the targets named by the job's wildcards."""
+@functools.cache
+def written_recipe(verb, *targets):
+    return str(recipes.write(RUN, verb, **dict(targets)))
 
-    def of(wildcards):
-        return str(recipes.write(RUN, verb, **{name: getattr(wildcards, name) for name in targets}))
 
-    return of
+def recipe(verb, *names):
+    """Input function: the recipe of a verb for the targets that the job's wildcards name."""
+
+    def of_job(wildcards):
+        return written_recipe(verb, *((name, getattr(wildcards, name)) for name in names))
+
+    return of_job
+
+
+def weights_mb(wildcards):
+    """Memory for a model in float32, once while it is read and once more for activations, on top of the libraries'."""
+    return 1500 + 2 * RUN.suite.model(wildcards.model).parameters_total * 4 // 10**6

@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from trajectories import recipes
     from trajectories.layout import Layout
     from trajectories.recipes import Settings
 
@@ -86,9 +87,9 @@ def _run(args: argparse.Namespace) -> None:
         experiments=tuple(args.experiments.split(",")) if args.experiments else (),
     )
     if args.recipe is None:
-        from trajectories import config, recipes
-
         import yaml
+
+        from trajectories import config
 
         given = config.read(args.config)
         for pair in args.set:
@@ -110,6 +111,7 @@ def _run(args: argparse.Namespace) -> None:
         if "model" in names:
             resolved.suite.model(names["model"])
         args.recipe = recipes.write(resolved, args.verb, **names)
+    recipes.supersede(args.recipe)
     verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
     verb.run(Settings.read(args.recipe), Layout(args.recipe.resolve().parent.parent), machine, **targets)
 

@@ -73,8 +73,12 @@ class Layout:
         return self.root / "recovery" / f"{experiment}.parquet"
 
     def figures(self, experiment: str) -> Path:
-        """Folder of an experiment's figures; ``figures.json`` inside it (specs and captions) is written last."""
+        """Folder of an experiment's static figures."""
         return self.root / "figures" / experiment
+
+    def figures_json(self, experiment: str) -> Path:
+        """Specs and captions of an experiment's figures; stands beside their folder and is written last."""
+        return self.root / "figures" / f"{experiment}.json"
 
     @property
     def claims_json(self) -> Path:

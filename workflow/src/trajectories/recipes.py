@@ -7,6 +7,8 @@ again. A verb is given nothing but its recipe, so it cannot depend on a key that
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,12 @@ from typing import Any
 from trajectories import experiments, tables
 from trajectories.code import code_digest
 from trajectories.config import Resolved
+from trajectories.errors import UserError
+from trajectories.layout import Layout
 from trajectories.suites import Suite
 
 _STIMULI, _ANALYSE, _FIGURES = "stimuli", "analyse", "figures"
+_NAME = re.compile(r"(?P<targets>.+)-[0-9a-f]{16}\.json")
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def _pruned(suite: Suite, models: list[str] | None = None, orders: list[str] | N
     chosen = [m for m in full["models"] if models is None or m["name"] in models]
     if "prose" not in keep:
         for m in chosen:
-            m["anomalies"], m["notes"] = [], []
+            m["anomalies"], m["notes"] = (m["anomalies"] if "anomalies" in keep else []), []
         full.update(title="", description="", citation=[], licence=None, notes=[])
     used = {m["order"] for m in chosen} if orders is None else set(orders)
     full.update(
@@ -91,9 +96,11 @@ def content(resolved: Resolved, verb: str, experiment: str | None = None, model:
         sliced = _pruned(suite, [model or ""], [], {"published"})
         extra = {"data_dir": config.data_dir}
     elif verb == "audit":
-        sliced = _pruned(suite, [model] if model else names, [])
+        sliced = _pruned(suite, [model] if model else names, [], {"anomalies", "published"})
     elif verb in ("fetch", "extract"):
         sliced = _pruned(suite, [model or ""], [])
+        for m in sliced["models"]:
+            m["steps"] = []  # one more checkpoint of a model changes nothing about the others
     elif verb == _STIMULI:
         sliced, seed = _pruned(suite, [], list(suite.orders)), config.seed
         extra = {"rows_per_step": {name: rows for name, rows in _rows_per_step(suite).items()}}
@@ -124,7 +131,46 @@ def write(resolved: Resolved, verb: str, experiment: str | None = None, model: s
     """
     recipe = content(resolved, verb, experiment, model, order)
     parts = [verb, *(p for p in (experiment, model, order) if p)]
-    path = resolved.root / "recipes" / f"{'.'.join(parts)}-{tables.digest(recipe)}.json"
+    path = Layout(resolved.root).recipe(f"{'.'.join(parts)}-{tables.digest(recipe)}")
     if not path.exists():
         tables.write_json(path, recipe)
     return path
+
+
+def supersede(recipe: Path) -> None:
+    """Forget the other recipes of the same verb and targets, since the outputs are now being made by this one.
+
+    So a return to an earlier recipe after a run writes a new file, and its jobs run again even where Snakemake's own records are gone.
+    """
+    stem = _NAME.fullmatch(recipe.name)
+    if stem is None:
+        return
+    for other in recipe.parent.glob("*.json"):
+        found = _NAME.fullmatch(other.name)
+        if other.name != recipe.name and found is not None and found["targets"] == stem["targets"]:
+            other.unlink(missing_ok=True)
+
+
+def prepare(resolved: Resolved) -> None:
+    """Make the folder of recipes; raises :class:`UserError` before any work if results cannot be written."""
+    folder = Layout(resolved.root).recipe("").parent
+    probe = folder / f".writable-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Cannot write results to '{resolved.root}': {error.strerror}; name a folder that can be written to in the key 'results'."
+        ) from error
+
+
+def machine_options(resolved: Resolved) -> list[str]:
+    """The command's options that change no result and therefore stand in no recipe."""
+    config = resolved.config
+    options = ["--device", config.device, "--batch-tokens", str(config.batch_tokens), "--experiments", ",".join(resolved.experiments)]
+    if config.data_dir:
+        options += ["--data-dir", config.data_dir]
+    if not config.keep_checkpoints:
+        options += ["--discard-checkpoints"]
+    return options

@@ -154,8 +154,8 @@ class Suite(Strict):
             raise ValueError("two models have the same name")
         return models
 
-    @model_validator(mode="after")
-    def _references(self) -> Suite:
+    def check_references(self) -> Suite:
+        """Raise ValueError unless orders and parents are in the suite; a recipe's slice of a suite need not be whole in this sense."""
         names = {m.name for m in self.models}
         for m in self.models:
             if m.order is not None and self.orders and m.order not in self.orders:
@@ -207,6 +207,8 @@ def load_suite(name: str, folder: Path = FOLDER) -> Suite:
     content["models"] = [{**defaults, **model} for model in content.get("models") or []]
     content.setdefault("name", name)
     try:
-        return Suite.model_validate(content)
+        return Suite.model_validate(content).check_references()
     except ValidationError as error:
         raise explain(error, path.name) from error
+    except ValueError as error:
+        raise UserError(f"{path.name}: {error}.") from error
