@@ -1,0 +1,115 @@
+"""Do several judges rank the same things alike? Kendall's W and Spearman's rho with ties, permutation tests, intervals.
+
+What is censored enters as tied: all that was acquired before the first checkpoint shares the first rank, all that is not acquired by the end
+the last.
+
+Assumptions: the permutation tests take the things ranked (paradigms) as exchangeable under the null hypothesis that a judge's ranking has
+nothing to do with the others'. Where things come in families that a judge ranks alike for reasons of its own, they are not, and the test finds
+agreement too easily; the intervals from :func:`trajectories.statistics.intervals.cluster_jackknife` allow for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from trajectories.statistics.intervals import cluster_jackknife
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Mid-ranks along the last axis, from 1; ties, ``inf`` among them, share their mean rank."""
+    return stats.rankdata(np.asarray(values, dtype=float), axis=-1)
+
+
+def kendalls_w(values: np.ndarray) -> float:
+    """Kendall's coefficient of concordance with the correction for ties (Kendall and Gibbons 1990, section 6.10).
+
+    ``W = 12 S / (m² (n³ − n) − m Σ T)`` with S the sum of squared deviations of the rank sums, and T = Σ (t³ − t) over a judge's ties.
+
+    Args:
+        values: ``[judges, things]``.
+
+    Returns:
+        0 (no agreement) to 1; NaN with fewer than two judges or things, or if every judge ties everything.
+    """
+    r = ranks(values)
+    m, n = r.shape
+    ties = sum(float(((t := np.unique(row, return_counts=True)[1].astype(float)) ** 3 - t).sum()) for row in r)
+    bottom = m**2 * (n**3 - n) - m * ties
+    if m < 2 or n < 2 or bottom <= 0:
+        return float("nan")
+    sums = r.sum(0)
+    return float(12 * np.square(sums - sums.mean()).sum() / bottom)
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """Mid-ranks less their mean, at length 1 along the last axis; NaN where all are tied."""
+    r = ranks(values)
+    r = r - r.mean(-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return r / np.sqrt(np.square(r).sum(-1, keepdims=True))
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation with ties (Pearson's of the mid-ranks); NaN if one of them is all tied."""
+    return float(_standardised(a) @ _standardised(b))
+
+
+def partial_spearman(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
+    """Spearman's correlation of a and b given a third: partial correlation of the mid-ranks; NaN where it is not defined."""
+    x, y, z = _standardised(a), _standardised(b), _standardised(given)
+    ab, az, bz = float(x @ y), float(x @ z), float(y @ z)
+    rest = (1 - az**2) * (1 - bz**2)
+    return (ab - az * bz) / rest**0.5 if rest > 1e-12 else float("nan")
+
+
+def permutation_w(values: np.ndarray, draws: int, generator: np.random.Generator) -> float:
+    """p of Kendall's W under independent rankings: each judge's ranks are permuted by themselves (``[judges, things]``)."""
+    r = ranks(values)
+    if not np.isfinite(kendalls_w(values)):
+        return float("nan")
+    sums = np.zeros((draws, r.shape[1]))
+    for row in r:
+        sums += generator.permuted(np.broadcast_to(row, (draws, len(row))), axis=1)
+    observed = np.square(r.sum(0) - r.sum(0).mean()).sum()
+    drawn = np.square(sums - sums.mean(1, keepdims=True)).sum(1)
+    return float((1 + (drawn >= observed - 1e-9).sum()) / (1 + draws))
+
+
+def pairwise(values: np.ndarray, draws: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Spearman's rho of each pair of judges and its one-sided permutation p (H1: they agree).
+
+    Args:
+        values: ``[judges, things]``.
+        draws: permutations for each judge.
+        generator: source of randomness.
+
+    Returns:
+        rho and p, each ``[judges, judges]``; the diagonal of p is NaN.
+    """
+    z = _standardised(values)
+    rho = z @ z.T
+    p = np.full_like(rho, np.nan)
+    for i, row in enumerate(z):
+        drawn = generator.permuted(np.broadcast_to(row, (draws, len(row))), axis=1) @ z[i + 1 :].T
+        p[i, i + 1 :] = (1 + (drawn >= rho[i, i + 1 :] - 1e-12).sum(0)) / (1 + draws)
+    p = np.where(np.isnan(rho), np.nan, p)
+    lower = np.tril_indices_from(p, -1)
+    p[lower] = p.T[lower]
+    return rho, p
+
+
+def consensus(values: np.ndarray) -> np.ndarray:
+    """For each judge the mean of the other judges' mid-ranks: ``[judges, things]``."""
+    r = ranks(values)
+    return (r.sum(0) - r) / (len(r) - 1)
+
+
+def fisher_interval(statistic, clusters: np.ndarray) -> tuple[float, float, int]:  # type: ignore[no-untyped-def]
+    """A correlation on Fisher's scale with its jackknife error over clusters: ``artanh`` of the estimate, standard error, degrees of freedom.
+
+    Args:
+        statistic: from a mask of the things (bool) to a correlation.
+        clusters: the family of each thing.
+    """
+    return cluster_jackknife(lambda mask: float(np.arctanh(np.clip(statistic(mask), -1 + 1e-9, 1 - 1e-9))), clusters)
