@@ -1,7 +1,12 @@
-"""Suites: families of models that are studied together, each described by one YAML file in ``workflow/suites``."""
+"""Suites: families of models that are studied together, each described by one YAML file in ``workflow/suites``.
+
+A file may keep what its models share apart: ``defaults`` hold for every model, an entry of ``sizes`` for the models that name it by ``size``,
+and ``{name}`` in a repository or a folder stands for the model's name. A model's own keys come last; ``anomalies`` and ``notes`` add up.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from trajectories.errors import UserError, nearest, require_known
 
 FOLDER = Path(__file__).resolve().parents[2] / "suites"
+VARIABLE = "TRAJECTORIES_SUITES"
+"""Environment variable: further folders of suites (separated as in PATH), searched before the workflow's own."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
@@ -25,9 +32,9 @@ class Strict(BaseModel):
 class Span(Strict):
     """Steps at equal distance, both ends included."""
 
-    start: int = Field(ge=0)
-    stop: int = Field(ge=0)
-    every: int = Field(gt=0)
+    start: int = Field(ge=0, description="First step.")
+    stop: int = Field(ge=0, description="Last step, included if the distance meets it.")
+    every: int = Field(gt=0, description="Distance between steps.")
 
 
 def expand_steps(steps: list[int | Span]) -> list[int]:
@@ -42,7 +49,10 @@ class Anomaly(Strict):
     """Something known to be wrong with, or peculiar to, a model's checkpoints or results."""
 
     steps: list[int | Span] | None = Field(None, description="Steps concerned; all of them if absent.")
-    kind: Literal["missing", "duplicate", "discontinuous", "contaminated", "metadata"]
+    kind: Literal["missing", "duplicate", "discontinuous", "contaminated", "metadata"] = Field(
+        description="`missing`: no weights; `duplicate`: another checkpoint's; `discontinuous`: partly so, or not a descendant of the step before; "
+        "`contaminated`: results of other weights; `metadata`: what is written about it is wrong."
+    )
     detail: str = Field(description="What is wrong, in one sentence.")
     source: str = Field(description="Where this is known from.")
 
@@ -57,8 +67,13 @@ class Order(Strict):
     row_tokens: int = Field(gt=1, description="Tokens per stored row, the last one a target only (Pythia: 2049).")
     rows: int | None = Field(None, gt=0, description="Rows seen by a whole run; unknown if absent.")
     repository: str | None = Field(None, description="Hub data set that holds the preshuffled Megatron files.")
-    index: str | None = Field(None, description="Name of the MMIDIDX index file.")
+    index: str | None = Field(None, description="Name of the MMIDIDX index file of the preshuffled rows.")
     shards: list[str] | None = Field(None, description="Names of the shards, in the order of their concatenation.")
+    index_maps: list[str] | None = Field(
+        None,
+        description="Where rows are not preshuffled: Megatron's maps of documents, samples and their shuffling, into the unshuffled corpus.",
+    )
+    notes: list[str] = Field(default_factory=list, description="What is known of this order, and what is assumed.")
     edit: str | None = Field(None, description="Embedded suites: how the corpus is edited for this order (see `nano`).")
     reversed: bool = Field(False, description="Embedded suites: the same rows in reversed order.")
     never_seen: str | None = Field(None, description="Where rows come from that no model of this order sees.")
@@ -68,29 +83,34 @@ class Model(Strict):
     """One training run, with the facts that its checkpoints' numbers depend on."""
 
     name: Name
-    layers: int = Field(gt=0)
-    width: int = Field(gt=0)
-    heads: int = Field(gt=0)
-    head_width: int = Field(gt=0)
+    layers: int = Field(gt=0, description="Transformer blocks.")
+    width: int = Field(gt=0, description="Width of the residual stream.")
+    heads: int = Field(gt=0, description="Attention heads of a block.")
+    head_width: int = Field(gt=0, description="Width of a head.")
     vocabulary: int = Field(gt=0, description="Rows of the embedding matrix (padded).")
-    parameters_total: int = Field(gt=0)
-    parameters_non_embedding: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    rows_per_step: int = Field(gt=0)
+    parameters_total: int = Field(gt=0, description="All parameters.")
+    parameters_non_embedding: int = Field(gt=0, description="All but the two embedding matrices (input and output).")
+    learning_rate: float = Field(gt=0, description="Peak of the schedule.")
+    rows_per_step: int = Field(gt=0, description="Rows (sequences) of one optimizer step.")
     tokens_per_step: int = Field(gt=0, description="Targets per step: rows per step times tokens per row less one.")
     steps: list[int | Span] = Field(description="Steps at which a checkpoint (or a published result) exists.")
     steps_total: int = Field(gt=0, description="Steps of the whole run.")
     dtype: Literal["float32", "float16", "bfloat16"] = Field(description="Precision of the published weights.")
     dtype_trained: Literal["float32", "float16", "bfloat16"] | None = Field(None, description="Precision of training, if told.")
     order: Name | None = Field(None, description="Name of the training order; absent where none is published.")
-    seed: int | None = None
+    seed: int | None = Field(None, description="Seed of the weights' initialization, and of the data order unless `data_seed` differs.")
+    data_seed: int | None = Field(None, description="Seed of the data order where it is not `seed`.")
     parent: Name | None = Field(None, description="For a branch: the model that it was trained on from.")
     branch: str | None = Field(None, description="For a branch: what differs from its parent.")
     branch_step: int | None = Field(None, description="For a branch: the parent's step where it starts.")
     repository: str | None = Field(None, description="Hub repository (owner/name).")
     revision: str | None = Field(None, description="Pattern of the revision; `{step}` is the revision's step number.")
+    revisions: dict[int, str] = Field(default_factory=dict, description="Revisions by (true) step that do not follow the pattern.")
     revision_steps_per_step: int = Field(1, gt=0, description="Revision's step number divided by the true step (v0's 4M-token runs: 2).")
-    published: list[str] = Field(default_factory=list, description="Folders of published results, below the data set's root.")
+    published: list[str] = Field(
+        default_factory=list,
+        description="Folders (or patterns of files) of published results, below the published root; `*` matches within a name.",
+    )
     schedule: str | None = Field(None, description="Embedded suites: `cosine` or `constant` learning rate.")
     anomalies: list[Anomaly] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list, description="Facts about which sources disagree, and the like.")
@@ -100,7 +120,9 @@ class Model(Strict):
         return expand_steps(self.steps)
 
     def revision_of(self, step: int) -> str:
-        """The Hub revision that holds the checkpoint of a (true) step."""
+        """The Hub revision that holds the checkpoint of a (true) step; raises :class:`UserError` where the suite names none."""
+        if step in self.revisions:
+            return self.revisions[step]
         if self.revision is None:
             raise UserError(f"Model '{self.name}' has no Hub revision pattern in its suite.")
         return self.revision.format(step=step * self.revision_steps_per_step)
@@ -113,6 +135,13 @@ class Model(Strict):
     def _consistent(self) -> Model:
         if self.heads * self.head_width != self.width:
             raise ValueError(f"{self.name}: heads × head_width is {self.heads * self.head_width}, but width is {self.width}")
+        if self.parameters_total - self.parameters_non_embedding != 2 * self.vocabulary * self.width:
+            raise ValueError(
+                f"{self.name}: parameters_total less parameters_non_embedding is {self.parameters_total - self.parameters_non_embedding}, but two "
+                f"embedding matrices of vocabulary × width are {2 * self.vocabulary * self.width}"
+            )
+        if self.tokens_per_step % self.rows_per_step:
+            raise ValueError(f"{self.name}: tokens_per_step is no multiple of rows_per_step")
         if (self.parent is None) != (self.branch_step is None):
             raise ValueError(f"{self.name}: a branch names both its parent and its branch_step")
         if self.all_steps and self.all_steps[-1] > self.steps_total:
@@ -123,28 +152,30 @@ class Model(Strict):
 class Published(Strict):
     """Results in lm-evaluation-harness files instead of checkpoints."""
 
-    repository: str = Field(description="GitHub repository (owner/name) that the files come from.")
-    commit: str = Field(pattern=r"^[0-9a-f]{40}$|^main$", description="Commit of that repository.")
-    root: str = Field(description="Folder of the results in that repository, and below `data_dir`.")
-    seeds: int | None = None
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="GitHub repository (owner/name) that the files come from.")
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="Commit of that repository.")
+    root: str = Field(description="Folder of the results in that repository; below `data_dir` it is `<name of the repository>/<root>`.")
+    digest: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 over the lines `<sha256>  <path>` of all downloaded files, sorted by path."
+    )
 
 
 class Suite(Strict):
     """A family of models: everything that is true of them and that no code should know."""
 
-    name: Name
-    title: str
-    description: str
+    name: Name = Field(description="Name of the suite: that of its file.")
+    title: str = Field(description="Title of the report.")
+    description: str = Field(description="What the suite is, in a sentence or two.")
     source: Literal["trained", "hub", "published"] = Field(description="Where the suite's numbers come from.")
     citation: list[str] = Field(default_factory=list, description="How to cite the models and their data.")
-    licence: str | None = None
+    licence: str | None = Field(None, description="Licence of the models.")
     tokenizer: str | None = Field(None, description="Hub repository of the tokenizer; embedded suites make their own.")
     end_of_text: int = Field(0, ge=0, description="Id of the end-of-text token, which stands before every stimulus.")
-    orders: dict[Name, Order] = Field(default_factory=dict)
-    models: list[Model]
-    published: Published | None = None
+    orders: dict[Name, Order] = Field(default_factory=dict, description="Training orders by name.")
+    models: list[Model] = Field(description="The models, in the order in which tables and figures show them.")
+    published: Published | None = Field(None, description="Where published results come from (source `published`).")
     training: dict[str, Any] | None = Field(None, description="Embedded suites: the corpus and the optimizer (see `nano`).")
-    notes: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list, description="What a reader of the results should know.")
 
     @field_validator("models")
     @classmethod
@@ -160,6 +191,12 @@ class Suite(Strict):
         for m in self.models:
             if m.order is not None and self.orders and m.order not in self.orders:
                 raise ValueError(f"{m.name}: order '{m.order}' is not among the suite's orders")
+            if (
+                m.order is not None
+                and m.order in self.orders
+                and m.tokens_per_step != m.rows_per_step * (self.orders[m.order].row_tokens - 1)
+            ):
+                raise ValueError(f"{m.name}: tokens_per_step is not rows_per_step × (row_tokens - 1) of its order '{m.order}'")
             if self.source == "trained" and m.parent is not None and m.parent not in names:
                 raise ValueError(f"{m.name}: parent '{m.parent}' is not a model of the suite")
         return self
@@ -169,46 +206,119 @@ class Suite(Strict):
         return next(m for m in self.models if m.name == name)
 
 
-def available(folder: Path = FOLDER) -> list[str]:
+def folders() -> list[Path]:
+    """Where suites are looked for: the folders named in :data:`VARIABLE`, then the workflow's own."""
+    return [*(Path(f) for f in os.environ.get(VARIABLE, "").split(os.pathsep) if f), FOLDER]
+
+
+def available() -> list[str]:
     """Names of the suites that exist, sorted."""
-    return sorted(p.stem for p in folder.glob("*.yaml"))
+    return sorted({p.stem for folder in folders() for p in folder.glob("*.yaml")})
 
 
 def explain(error: ValidationError, where: str) -> UserError:
-    """One sentence for the first of pydantic's complaints, with the nearest right key where one is misspelt."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+    """One sentence for the first of pydantic's complaints: the place, what is wrong with it, and what was found."""
+    first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
+    place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "literal[", "function-")))
     if first["type"] == "extra_forbidden":
         return UserError(f"{where}: unknown key '{place}'; see the reference of keys in the README.")
-    message = first["msg"].removeprefix("Value error, ")
-    return UserError(f"{where}: {f'{place}: ' if place else ''}{message}" + (f" (found {first['input']!r})" if place else "") + ".")
+    if first["type"] == "missing":
+        return UserError(f"{where}: the key '{place}' is missing.")
+    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    found = repr(first["input"])
+    shown = f" (found {found if len(found) <= 60 else found[:57] + '…'})" if place and not isinstance(first["input"], dict) else ""
+    return UserError(f"{where}: {f'{place}: ' if place else ''}{message[:1].lower() + message[1:] if place else message}{shown}.")
+
+
+_LISTS = ("anomalies", "notes")
+
+
+def _merged(model: dict[str, Any], defaults: dict[str, Any], sizes: dict[str, Any], where: str) -> dict[str, Any]:
+    """A model's keys over those of its size over the suite's defaults."""
+    model = dict(model)
+    size = model.pop("size", None)
+    if size is not None:
+        require_known(f"size in {where}", str(size), [str(s) for s in sizes])
+    parts = [defaults, next((v for k, v in sizes.items() if str(k) == str(size)), {}), model]
+    merged = {key: value for part in parts for key, value in part.items()}
+    for key in _LISTS:
+        merged[key] = [entry for part in parts for entry in part.get(key) or []]
+    name = str(model.get("name", ""))
+    if isinstance(merged.get("repository"), str):
+        merged["repository"] = merged["repository"].replace("{name}", name)
+    if isinstance(merged.get("published"), list):
+        merged["published"] = [str(entry).replace("{name}", name) for entry in merged["published"]]
+    return merged
+
+
+def _fields(of: type[BaseModel], *more: str) -> list[str]:
+    return [*of.model_fields, *more]
+
+
+def _known_keys(content: dict[str, Any], where: str) -> None:
+    """Refuse a misspelt key before pydantic does, with the nearest right one."""
+    parts = [("", content, _fields(Suite, "defaults", "sizes"))]
+    parts += [(f"models.{i}.", m, _fields(Model, "size")) for i, m in enumerate(content.get("models") or [])]
+    parts += [("defaults.", content.get("defaults") or {}, _fields(Model))]
+    parts += [(f"sizes.{k}.", m, _fields(Model)) for k, m in (content.get("sizes") or {}).items()]
+    parts += [(f"orders.{k}.", o, _fields(Order)) for k, o in (content.get("orders") or {}).items()]
+    parts += [("published.", content.get("published") or {}, _fields(Published))]
+    for place, part, fields in parts:
+        if not isinstance(part, dict):
+            raise UserError(f"{where}: '{place.rstrip('.')}' should be a mapping of keys, found {part!r}.")
+        for key in part:
+            if key not in fields:
+                raise UserError(f"{where}: unknown key '{place}{key}'{nearest(str(key), fields)}.")
+
+
+def parse(text: str, name: str, where: str) -> Suite:
+    """The suite that a YAML text describes.
+
+    Args:
+        text: content of a suite's file.
+        name: the suite's name.
+        where: how a complaint names the text.
+
+    Raises:
+        UserError: the text is no YAML, or does not fit the schema.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(
+            f"{where} is no valid YAML{f' (line {mark.line + 1})' if mark else ''}: {getattr(error, 'problem', None) or error}."
+        ) from error
+    if not isinstance(content, dict):
+        raise UserError(f"{where} should hold a mapping of keys.")
+    for key, kind in {"models": list, "defaults": dict, "sizes": dict, "orders": dict}.items():
+        if not isinstance(content.get(key) or kind(), kind):
+            raise UserError(f"{where}: '{key}' should be a {'list' if kind is list else 'mapping'}, found {content[key]!r}.")
+    _known_keys(content, where)
+    defaults, sizes = content.pop("defaults", None) or {}, content.pop("sizes", None) or {}
+    content["models"] = [_merged(model, defaults, sizes, where) for model in content.get("models") or []]
+    if content.setdefault("name", name) != name:
+        raise UserError(f"{where} calls itself '{content['name']}', but its file is called '{name}'; make them equal.")
+    try:
+        return Suite.model_validate(content)
+    except ValidationError as error:
+        raise explain(error, where) from error
 
 
 @cache
-def load_suite(name: str, folder: Path = FOLDER) -> Suite:
-    """Read and check a suite.
+def _read(path: Path, modified_ns: int) -> Suite:
+    return parse(path.read_text(encoding="utf-8"), path.stem, path.name)
 
-    Keys under ``defaults`` hold for every model that does not say otherwise; they are merged before the check.
+
+def load_suite(name: str) -> Suite:
+    """Read and check the suite of that name, from the first of :func:`folders` that has it.
 
     Raises:
-        UserError: no such suite, or its file does not fit the schema.
+        UserError: no such suite (says the nearest one), or its file does not fit the schema.
     """
-    names = available(folder)
-    if name not in names:
-        raise UserError(f"Unknown suite '{name}'{nearest(name, names)}; known: {', '.join(names)}.")
-    path = folder / f"{name}.yaml"
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path.name} is no valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path.name} should hold a mapping of keys.")
-    defaults = content.pop("defaults", {}) or {}
-    content["models"] = [{**defaults, **model} for model in content.get("models") or []]
-    content.setdefault("name", name)
-    try:
-        return Suite.model_validate(content).check_references()
-    except ValidationError as error:
-        raise explain(error, path.name) from error
-    except ValueError as error:
-        raise UserError(f"{path.name}: {error}.") from error
+    for folder in folders():
+        path = folder / f"{name}.yaml"
+        if path.name == f"{name}.yaml" and path.is_file() and path.parent == folder:
+            return _read(path, path.stat().st_mtime_ns)
+    names = available()
+    raise UserError(f"Unknown suite '{name}'{nearest(name, names)}; known: {', '.join(names)}.")
