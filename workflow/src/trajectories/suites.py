@@ -1,7 +1,8 @@
 """Suites: families of models that are studied together, each described by one YAML file in ``workflow/suites``.
 
-A file may keep what its models share apart: ``defaults`` hold for every model, an entry of ``sizes`` for the models that name it by ``size``,
-and ``{name}`` in a repository or a folder stands for the model's name. A model's own keys come last; ``anomalies`` and ``notes`` add up.
+A file may keep apart what its models share: ``defaults`` hold for every model, an entry of ``sizes`` for the models that name it by
+``size``, and ``{name}`` in a repository or a folder stands for the model's name. A model's own keys come last; ``anomalies`` and ``notes``
+add up.
 """
 
 from __future__ import annotations
@@ -50,14 +51,15 @@ class Anomaly(Strict):
 
     steps: list[int | Span] | None = Field(None, description="Steps concerned; all of them if absent.")
     kind: Literal["missing", "duplicate", "discontinuous", "contaminated", "metadata"] = Field(
-        description="`missing`: no weights; `duplicate`: another checkpoint's; `discontinuous`: partly so, or not a descendant of the step before; "
-        "`contaminated`: results of other weights; `metadata`: what is written about it is wrong."
+        description="`missing`: no weights; `duplicate`: another checkpoint's; `discontinuous`: partly so, or not a descendant of "
+        "the step before; `contaminated`: results of other weights; `metadata`: what is written about it is wrong."
     )
     detail: str = Field(description="What is wrong, in one sentence.")
     source: str = Field(description="Where this is known from.")
 
     @property
     def expanded(self) -> list[int] | None:
+        """The steps concerned, one by one; None if all are."""
         return None if self.steps is None else expand_steps(self.steps)
 
 
@@ -71,7 +73,7 @@ class Order(Strict):
     shards: list[str] | None = Field(None, description="Names of the shards, in the order of their concatenation.")
     index_maps: list[str] | None = Field(
         None,
-        description="Where rows are not preshuffled: Megatron's maps of documents, samples and their shuffling, into the unshuffled corpus.",
+        description="Where rows are not preshuffled: Megatron's maps of documents, samples and shuffling, into the unshuffled corpus.",
     )
     notes: list[str] = Field(default_factory=list, description="What is known of this order, and what is assumed.")
     edit: str | None = Field(None, description="Embedded suites: how the corpus is edited for this order (see `nano`).")
@@ -117,6 +119,7 @@ class Model(Strict):
 
     @property
     def all_steps(self) -> list[int]:
+        """The (true) steps of the model's checkpoints or results, ascending."""
         return expand_steps(self.steps)
 
     def revision_of(self, step: int) -> str:
@@ -137,8 +140,8 @@ class Model(Strict):
             raise ValueError(f"{self.name}: heads × head_width is {self.heads * self.head_width}, but width is {self.width}")
         if self.parameters_total - self.parameters_non_embedding != 2 * self.vocabulary * self.width:
             raise ValueError(
-                f"{self.name}: parameters_total less parameters_non_embedding is {self.parameters_total - self.parameters_non_embedding}, but two "
-                f"embedding matrices of vocabulary × width are {2 * self.vocabulary * self.width}"
+                f"{self.name}: parameters_total less parameters_non_embedding should be that of two matrices of vocabulary × width, "
+                f"{2 * self.vocabulary * self.width}, and is {self.parameters_total - self.parameters_non_embedding}"
             )
         if self.tokens_per_step % self.rows_per_step:
             raise ValueError(f"{self.name}: tokens_per_step is no multiple of rows_per_step")
@@ -191,17 +194,15 @@ class Suite(Strict):
         for m in self.models:
             if m.order is not None and self.orders and m.order not in self.orders:
                 raise ValueError(f"{m.name}: order '{m.order}' is not among the suite's orders")
-            if (
-                m.order is not None
-                and m.order in self.orders
-                and m.tokens_per_step != m.rows_per_step * (self.orders[m.order].row_tokens - 1)
-            ):
+            order = self.orders.get(m.order or "")
+            if order is not None and m.tokens_per_step != m.rows_per_step * (order.row_tokens - 1):
                 raise ValueError(f"{m.name}: tokens_per_step is not rows_per_step × (row_tokens - 1) of its order '{m.order}'")
             if self.source == "trained" and m.parent is not None and m.parent not in names:
                 raise ValueError(f"{m.name}: parent '{m.parent}' is not a model of the suite")
         return self
 
     def model(self, name: str) -> Model:
+        """The model of that name; raises :class:`UserError` with the nearest one if there is none."""
         require_known("model", name, [m.name for m in self.models])
         return next(m for m in self.models if m.name == name)
 
@@ -300,9 +301,11 @@ def parse(text: str, name: str, where: str) -> Suite:
     if content.setdefault("name", name) != name:
         raise UserError(f"{where} calls itself '{content['name']}', but its file is called '{name}'; make them equal.")
     try:
-        return Suite.model_validate(content)
+        return Suite.model_validate(content).check_references()
     except ValidationError as error:
         raise explain(error, where) from error
+    except ValueError as error:
+        raise UserError(f"{where}: {error}.") from error
 
 
 @cache
@@ -317,8 +320,8 @@ def load_suite(name: str) -> Suite:
         UserError: no such suite (says the nearest one), or its file does not fit the schema.
     """
     for folder in folders():
-        path = folder / f"{name}.yaml"
-        if path.name == f"{name}.yaml" and path.is_file() and path.parent == folder:
-            return _read(path, path.stat().st_mtime_ns)
+        for path in folder.glob("*.yaml"):
+            if path.stem == name:
+                return _read(path, path.stat().st_mtime_ns)
     names = available()
     raise UserError(f"Unknown suite '{name}'{nearest(name, names)}; known: {', '.join(names)}.")
