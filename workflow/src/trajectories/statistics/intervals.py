@@ -45,7 +45,15 @@ def mean(values: np.ndarray, axis: int = -1, conf_level: float = CONF_LEVEL) -> 
     return centre, stderr, centre - reach, centre + reach
 
 
-def stratified_mean(values: np.ndarray, low: np.ndarray, high: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def t_interval(estimate: float, stderr: float, df: float, conf_level: float = CONF_LEVEL) -> tuple[float, float]:
+    """Student's interval around an estimate; NaN where there is no standard error."""
+    reach = stats.t.ppf((1 + conf_level) / 2, df) * stderr if df > 0 else np.nan
+    return estimate - reach, estimate + reach
+
+
+def stratified_mean(
+    values: np.ndarray, low: np.ndarray, high: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted mean of independently estimated strata, its interval recovered from theirs.
 
     The distances from each stratum's estimate to the ends of its interval are added in squares, for the lower and the upper end by

@@ -10,6 +10,8 @@ agreement too easily; the intervals from :func:`trajectories.statistics.interval
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import stats
 
@@ -105,11 +107,14 @@ def consensus(values: np.ndarray) -> np.ndarray:
     return (r.sum(0) - r) / (len(r) - 1)
 
 
-def fisher_interval(statistic, clusters: np.ndarray) -> tuple[float, float, int]:  # type: ignore[no-untyped-def]
-    """A correlation on Fisher's scale with its jackknife error over clusters: ``artanh`` of the estimate, standard error, degrees of freedom.
+def fisher(statistic: Callable[[np.ndarray], float], clusters: np.ndarray) -> tuple[float, float, int]:
+    """A correlation on Fisher's scale with its jackknife error over clusters.
 
     Args:
-        statistic: from a mask of the things (bool) to a correlation.
-        clusters: the family of each thing.
+        statistic: from a mask of the things (bool ``[things]``) to a correlation.
+        clusters: ``[things]``, the family of each thing.
+
+    Returns:
+        ``artanh`` of the estimate, its standard error, degrees of freedom (see :func:`cluster_jackknife`).
     """
     return cluster_jackknife(lambda mask: float(np.arctanh(np.clip(statistic(mask), -1 + 1e-9, 1 - 1e-9))), clusters)

@@ -1,0 +1,73 @@
+"""The effects that the claims are about, estimated with paradigms as the sample and phenomena as its clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+from trajectories.statistics import intervals, rank_agreement
+from trajectories.statistics.claims import ALPHA, Result
+
+LEAST_CLUSTERS = 4
+JACKKNIFE = "delete-one-phenomenon jackknife"
+
+
+def _few(clusters: np.ndarray) -> str | None:
+    groups = len(np.unique(clusters))
+    return (
+        None
+        if groups >= LEAST_CLUSTERS
+        else f"the paradigms belong to {groups} phenomena, and an interval over phenomena needs {LEAST_CLUSTERS}"
+    )
+
+
+def correlation(statistic: Callable[[np.ndarray], float], clusters: np.ndarray, method: str) -> Result:
+    """A rank correlation over paradigms; bounds and p from Student's t on Fisher's scale."""
+    facts = {"n": len(clusters), "n_clusters": len(np.unique(clusters)), "method": f"{method}, {JACKKNIFE} on Fisher's scale"}
+    everything = float(statistic(np.ones(len(clusters), dtype=bool)))
+    if not np.isfinite(everything):
+        return Result(everything, problem="all paradigms are tied in one of the two rankings", **facts)
+    if _few(clusters):
+        return Result(everything, problem=_few(clusters), **facts)
+    z, stderr, df = rank_agreement.fisher(statistic, clusters)
+    if not (np.isfinite(stderr) and stderr > 0):
+        return Result(everything, problem="the rankings are all tied once a phenomenon is left out", **facts)
+    low, high = intervals.t_interval(z, stderr, df, 1 - 2 * ALPHA)
+
+    def tails(value: float) -> tuple[float, float]:
+        t = (z - np.arctanh(np.clip(value, -1 + 1e-9, 1 - 1e-9))) / stderr
+        return float(stats.t.sf(t, df)), float(stats.t.cdf(t, df))
+
+    return Result(everything, ci_low=float(np.tanh(low)), ci_high=float(np.tanh(high)), tails=tails, **facts)
+
+
+def agreement(own: np.ndarray, others: np.ndarray, clusters: np.ndarray, given: np.ndarray | None = None) -> Result:
+    """Rank correlation of two orders over paradigms, given a third quantity if there is one; all ``[paradigms]``."""
+    if given is None:
+        return correlation(lambda m: rank_agreement.spearman(own[m], others[m]), clusters, "Spearman's rank correlation")
+    return correlation(lambda m: rank_agreement.partial_spearman(own[m], others[m], given[m]), clusters, "partial rank correlation")
+
+
+def share_early(early: np.ndarray, final: np.ndarray, clusters: np.ndarray, least: float) -> Result:
+    """Mean gain over chance at an early checkpoint as a share of that at the final one; gains ``[paradigms]`` are accuracies less chance."""
+    facts = {"n": len(clusters), "n_clusters": len(np.unique(clusters)), "method": f"ratio of mean gains over paradigms, {JACKKNIFE}"}
+    if final.mean() < least:
+        return Result(float("nan"), problem=f"the final accuracy is only {final.mean():.3f} above chance", **facts)
+    if _few(clusters):
+        return Result(float(early.mean() / final.mean()), problem=_few(clusters), **facts)
+    estimate, stderr, df = intervals.cluster_jackknife(lambda m: float(early[m].mean() / final[m].mean()), clusters)
+    return Result(estimate, stderr, df, **facts)
+
+
+def net_share(signs: np.ndarray, clusters: np.ndarray) -> Result:
+    """Mean of signs over paradigms: 1 where a model is earlier than another, -1 where later, 0 where that cannot be told."""
+    facts = {"n": len(clusters), "n_clusters": len(np.unique(clusters)), "method": f"net share of paradigms, {JACKKNIFE}"}
+    estimate = float(signs.mean()) if len(signs) else float("nan")
+    if _few(clusters):
+        return Result(estimate, problem=_few(clusters), **facts)
+    estimate, stderr, df = intervals.cluster_jackknife(lambda m: float(signs[m].mean()), clusters)
+    if stderr == 0:
+        return Result(estimate, problem="every paradigm says the same, so there is no measure of uncertainty", **facts)
+    return Result(estimate, stderr, df, **facts)

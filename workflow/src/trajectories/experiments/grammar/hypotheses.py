@@ -1,0 +1,239 @@
+"""The claims of ``grammar``: stated with direction, rival and margin before the data are seen, then decided for every model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trajectories.analysis import AnalysisContext
+from trajectories.experiments.grammar import acquired, effects, simulations
+from trajectories.experiments.grammar.scores import CHANCE, Scores
+from trajectories.statistics import acquisition as timing
+from trajectories.statistics import calibration, claims, rank_agreement
+from trajectories.statistics.claims import Claim, Result
+from trajectories.suites import Model, Suite
+
+EXPERIMENT = "grammar"
+SHARED = "shared-order"
+SHARED_GIVEN = "shared-order-given-difficulty"
+EARLY = "learnt-early"
+SOONER = "larger-sooner"
+SOONER_FIXED = "larger-sooner-fixed-level"
+FREQUENT = "frequent-sooner"
+SAME_PAIRS = (
+    "All models judge the same pairs, so their errors are alike and the verdicts of a family are not independent pieces of evidence."
+)
+
+
+def declared(settings: Any) -> dict[str, Claim]:
+    """The claims by id; all that the data could sway is fixed here or in the settings."""
+    found = [
+        Claim(
+            id=SHARED,
+            experiment=EXPERIMENT,
+            family=SHARED,
+            statement="Models acquire grammatical paradigms in a common order.",
+            prediction="A paradigm's rank in a model's order of acquisition correlates with its mean rank in the other models' orders.",
+            rival="Each run has an order of its own; or (see the row given difficulty) only what every model finds hard in the end is shared.",
+            metric="acquisition",
+            scale="rank correlation",
+            margin=settings.shared_order_margin,
+        ),
+        Claim(
+            id=SHARED_GIVEN,
+            experiment=EXPERIMENT,
+            family=SHARED_GIVEN,
+            statement="Models share an order of acquisition beyond what final difficulty accounts for.",
+            prediction="The rank correlation of the orders of acquisition persists given the other models' final accuracy.",
+            rival="What is late is simply what is never mastered well: given final accuracy, nothing common is left.",
+            metric="acquisition",
+            scale="partial rank correlation",
+            margin=settings.shared_order_margin,
+            role="descriptive",
+        ),
+        Claim(
+            id=EARLY,
+            experiment=EXPERIMENT,
+            family=EARLY,
+            statement=f"Grammar is learnt in the first {settings.early_fraction:.0%} of training.",
+            prediction="By then the mean accuracy above chance is most of what it is at the final checkpoint.",
+            rival="Grammar improves with the loss throughout training.",
+            metric="accuracy",
+            scale="share of final accuracy above chance",
+            margin=settings.early_share_margin,
+        ),
+        Claim(
+            id=SOONER,
+            experiment=EXPERIMENT,
+            family=SOONER,
+            statement="Larger models acquire paradigms in fewer training tokens.",
+            prediction="Of the paradigms whose order can be told, more reach halfway to their final accuracy sooner than in the smallest model.",
+            rival="A larger model only ends higher; halfway to its own final accuracy it is no sooner.",
+            metric="acquisition",
+            scale="net share of paradigms",
+            margin=settings.sooner_margin,
+        ),
+        Claim(
+            id=SOONER_FIXED,
+            experiment=EXPERIMENT,
+            family=SOONER_FIXED,
+            statement="Larger models reach a fixed accuracy in fewer training tokens.",
+            prediction=f"Of the paradigms whose order can be told, more reach {settings.criterion:.0%} for good sooner than in the smallest model.",
+            rival="A larger model ends higher, which alone brings any fixed level forward: compare the row with each model's own halfway level.",
+            metric="acquisition",
+            scale="net share of paradigms",
+            margin=settings.sooner_margin,
+            role="descriptive",
+        ),
+        Claim(
+            id=FREQUENT,
+            experiment=EXPERIMENT,
+            family=FREQUENT,
+            statement="Paradigms with more sentences in training are acquired earlier.",
+            prediction="A planted paradigm's number of sentences correlates with how early it is acquired.",
+            rival="How hard a paradigm is, not how frequent, sets its place.",
+            metric="acquisition",
+            scale="rank correlation",
+            margin=settings.frequency_margin,
+        ),
+    ]
+    return {claim.id: claim for claim in found}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A result about one model, and what a simulation of its kind of data needs."""
+
+    claim: str
+    model: str
+    step: int
+    result: Result
+    simulate: Callable[[np.random.Generator, float], Result]
+    remark: str = ""
+
+
+def reference(model: Model, models: Sequence[Model]) -> Model | None:
+    """The smallest model that a model's speed is held against: on the same order if there is one; None if it is not larger than that."""
+    own = [m for m in models if m.order == model.order] or list(models)
+    smallest = min(own, key=lambda m: (m.parameters_non_embedding, m.name))
+    return smallest if smallest.parameters_non_embedding < model.parameters_non_embedding else None
+
+
+def findings(suite: Suite, settings: Any, scores: Sequence[Scores], table: pd.DataFrame) -> Iterator[Finding]:
+    """Every claim about every model on one set of pairs.
+
+    Args:
+        suite: the suite. settings: the ``analyse`` settings.
+        scores: of one set, branches left out. table: their rows of :func:`acquired.table`.
+    """
+    setting = scores[0].set
+    by_name = {s.model: s for s in scores}
+    models = [m for m in suite.models if m.name in by_name]
+    midway, names = acquired.matrix(table, setting, "midway"), {}
+    if len(midway):
+        names = dict(zip(midway.index, range(len(midway)), strict=True))
+    final = acquired.matrix(table, setting, "midway", "final")
+    clusters = acquired.phenomena(table, midway.columns)
+    for model in models:
+        own = by_name[model.name]
+        step = int(own.steps[-1])
+        yield _early(own, settings)
+        if model.name in names and len(names) >= 2:
+            row = names[model.name]
+            others = rank_agreement.consensus(midway.to_numpy())[row]
+            hard = np.delete(final.to_numpy(), row, 0).mean(0)
+            ours = midway.to_numpy()[row]
+            tied = table[(table["model"] == model.name) & (table["criterion"] == "midway")]["censored"].value_counts()
+            remark = f"{tied.get('left', 0)} of {len(ours)} paradigms are acquired before the first checkpoint and {tied.get('right', 0)} not by the end; they count as tied."
+            simulate = partial(simulations.orders, ours=ours, clusters=clusters)
+            yield Finding(SHARED, model.name, step, effects.agreement(ours, others, clusters), simulate, f"{remark} {SAME_PAIRS}")
+            yield Finding(SHARED_GIVEN, model.name, step, effects.agreement(ours, others, clusters, hard), simulate, remark)
+        small = reference(model, models)
+        if small is not None and model.name in names and small.name in names:
+            for kind, claim in (("midway", SOONER), ("fixed", SOONER_FIXED)):
+                yield _sooner(claim, table, setting, kind, model.name, small.name, step)
+        if model.name in names and own.paradigms["frequency"].nunique() > 1:
+            frequency = own.paradigms.set_index("paradigm")["frequency"].loc[midway.columns].to_numpy(dtype=float)
+            earliness = -midway.loc[model.name].to_numpy()
+            simulate = partial(simulations.orders, ours=-earliness, clusters=clusters)
+            yield Finding(FREQUENT, model.name, step, effects.agreement(earliness, frequency, clusters), simulate)
+
+
+def _early(own: Scores, settings: Any) -> Finding:
+    limit = settings.early_fraction * own.steps[-1]
+    at = np.flatnonzero((own.steps > 0) & (own.steps <= limit))
+    clusters = own.paradigms["phenomenon"].to_numpy()
+    gains = own.accuracy - CHANCE
+    if len(at) == 0:
+        result = Result(float("nan"), n=len(clusters), problem=f"there is no sound checkpoint after step 0 up to step {limit:.0f}")
+        return Finding(
+            EARLY, own.model, int(own.steps[-1]), result, partial(simulations.gains, early=gains[0], final=gains[-1], clusters=clusters)
+        )
+    early = gains[at[-1]]
+    result = effects.share_early(early, gains[-1], clusters, settings.least_gain)
+    simulate = partial(simulations.gains, early=early, final=gains[-1], clusters=clusters)
+    return Finding(EARLY, own.model, int(own.steps[-1]), result, simulate, f"Early is step {own.steps[at[-1]]:,} of {own.steps[-1]:,}.")
+
+
+def _sooner(claim: str, table: pd.DataFrame, setting: str, kind: str, model: str, small: str, step: int) -> Finding:
+    ends = {c: acquired.matrix(table, setting, kind, c) for c in ("lower_tokens", "upper_tokens")}
+    lower, upper = ends["lower_tokens"], ends["upper_tokens"]
+    a, b = (lower.loc[model].to_numpy(), upper.loc[model].to_numpy()), (lower.loc[small].to_numpy(), upper.loc[small].to_numpy())
+    seen = ~((a[0] == 0) & (b[0] == 0)) & ~(np.isinf(a[1]) & np.isinf(b[1]))
+    signs = timing.earlier(*a, *b)[seen].astype(float)
+    clusters = acquired.phenomena(table, lower.columns)[seen]
+    remark = (
+        f"Held against {small}. Of {len(seen)} paradigms, {int(seen.sum())} count: those that not both had acquired before the first checkpoint "
+        f"and not both had missed by the end; {int((signs > 0).sum())} are sooner, {int((signs < 0).sum())} later."
+    )
+    return Finding(
+        claim, model, step, effects.net_share(signs, clusters), partial(simulations.signs, signs=signs, clusters=clusters), remark
+    )
+
+
+def decide(context: AnalysisContext, scores: Sequence[Scores], table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All claims about all models and sets, and the calibration of each claim's decision.
+
+    Models that branch off another are left out: their early training is their parent's. Claims on the first set of pairs are primary, on
+    further sets descriptive; pairs seen in training are no sample of the rule and carry no claim.
+
+    Returns:
+        Tables with the columns of ``CLAIMS`` and ``CALIBRATION``.
+    """
+    branches = {m.name for m in context.suite.models if m.parent is not None}
+    every = declared(context.settings)
+    rows, remarks, calibrated = [], [], []
+    settings = [s for s in dict.fromkeys(s.set for s in scores) if not s.endswith("-seen")]
+    for position, setting in enumerate(settings):
+        own = [s for s in scores if s.set == setting and s.model not in branches]
+        if not own or table.empty:
+            continue
+        found = list(findings(context.suite, context.settings, own, table[(table["setting"] == setting) & ~table["model"].isin(branches)]))
+        for finding in found:
+            role = None if position == 0 else "descriptive"
+            rows.append(claims.row(every[finding.claim], finding.result, finding.model, finding.step, setting, role=role))
+            remarks.append(finding.remark)
+        if position == 0:
+            calibrated = _calibrations(context, every, found)
+    decided = claims.table(rows)
+    decided["reason"] = [f"{reason} {remark}".strip() for reason, remark in zip(decided["reason"], remarks, strict=True)]
+    return decided, calibration.joined(calibrated)
+
+
+def _calibrations(context: AnalysisContext, every: dict[str, Claim], found: Sequence[Finding]) -> list[pd.DataFrame]:
+    """Each primary claim's decision on simulated data laid out as those of its first model with a result."""
+    tables = []
+    for claim in every.values():
+        family = [f for f in found if f.claim == claim.id]
+        usable = [f for f in family if f.result.finite]
+        if claim.role == "primary" and usable:
+            number = context.settings.simulations
+            size = min(len(family), number)
+            truths = simulations.TRUTHS.get(claim.id, calibration.TRUTHS)
+            tables.append(calibration.calibrate(claim, usable[0].simulate, n_sim=number, seed=context.seed, family=size, truths=truths))
+    return tables

@@ -1,0 +1,72 @@
+"""What a user can say about the experiment ``grammar``: three parts, each seen by one verb alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trajectories.suites import Strict, Suite
+
+SetName = Literal["planted", "blimp"]
+
+
+class StimuliSettings(Strict):
+    """Which minimal pairs are shown."""
+
+    sets: Literal["auto"] | list[SetName] = Field(
+        "auto",
+        description="Sets of minimal pairs: `planted`, `blimp` or both; `auto` takes the planted ones where there are any, else BLiMP.",
+    )
+    pairs: int | None = Field(None, ge=2, description="Most pairs per paradigm, drawn at random; all of them if absent (BLiMP: 1,000).")
+
+
+class AnalyseSettings(Strict):
+    """What counts as acquired, and the smallest effects of interest, stated before looking."""
+
+    criterion: float = Field(0.75, gt=0.5, lt=1, description="The fixed accuracy beyond which a paradigm counts as acquired.")
+    least_gain: float = Field(
+        0.1, gt=0, lt=0.5, description="A paradigm whose final accuracy is less than this above chance is not acquired."
+    )
+    final_checkpoints: int = Field(3, ge=1, description="How many last checkpoints make up the final accuracy (at most a quarter of all).")
+    draws: int = Field(1000, ge=100, description="Resamples for the interval of a step of acquisition.")
+    permutations: int = Field(2000, ge=100, description="Permutations for the tests of agreement.")
+    shared_order_margin: float = Field(
+        0.3, gt=0, lt=1, description="Smallest rank correlation of interest between a model's order of acquisition and the other models'."
+    )
+    early_fraction: float = Field(0.1, gt=0, lt=1, description="The part of training that counts as early.")
+    early_share_margin: float = Field(
+        0.8, gt=0, description="Smallest share of the final accuracy above chance, reached early, that says `learnt early`."
+    )
+    sooner_margin: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="Smallest net share of paradigms acquired in fewer tokens than by the smallest model that is of interest.",
+    )
+    frequency_margin: float = Field(
+        0.3,
+        gt=0,
+        lt=1,
+        description="Planted paradigms: smallest rank correlation of interest between frequency and earliness of acquisition.",
+    )
+    simulations: int = Field(240, ge=20, description="Simulated samples per truth in the calibration of each claim.")
+
+
+class FiguresSettings(Strict):
+    """What the figures show."""
+
+    sets: int = Field(2, ge=1, description="Draw so many sets of pairs at most.")
+
+
+class Settings(Strict):
+    """Minimal pairs: accuracy over training, steps of acquisition, agreement of their order between models."""
+
+    stimuli: StimuliSettings = Field(default_factory=StimuliSettings, description="Which minimal pairs are shown.")
+    analyse: AnalyseSettings = Field(default_factory=AnalyseSettings, description="Criteria of acquisition and margins of the claims.")
+    figures: FiguresSettings = Field(default_factory=FiguresSettings, description="What the figures show.")
+
+
+def unavailable(suite: Suite) -> str | None:
+    """Why the experiment cannot run on a suite: any suite with checkpoints, or with published results, can serve it."""
+    return None
