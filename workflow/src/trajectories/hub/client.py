@@ -33,7 +33,7 @@ LONGEST_WAIT = 600.0
 """Seconds; if the Hub asks to stay away for longer, the run ends and says so."""
 TIMEOUT = httpx2.Timeout(30.0, read=60.0)
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
-_CHUNK = 1 << 20
+_sleep = time.sleep
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +66,7 @@ def _wait(error: Exception, attempt: int, what: str) -> None:
     seconds = asked if asked is not None else float(2 ** (attempt - 1))
     reason = f"answered {status}" if status is not None else f"broke off ({type(error).__name__})"
     _log.info("The Hub %s for %s; trying again in %.0f s (%d of %d)", reason, what, seconds, attempt, ATTEMPTS - 1)
-    time.sleep(seconds)
+    _sleep(seconds)
 
 
 _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
@@ -219,7 +219,7 @@ def _stream(url: str, headers: dict[str, str], out: Any, start: int, size: int, 
             out.seek(0)
             received(-start)
         try:
-            for chunk in response.iter_bytes(_CHUNK):
+            for chunk in response.iter_bytes():
                 kept = chunk[: size - out.tell()]
                 out.write(kept)
                 received(len(kept))
