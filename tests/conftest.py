@@ -1,0 +1,29 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# numerical libraries of several test processes must not fight for the same processors
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working copy."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Local copies of the public data sets: ``$TRAJECTORIES_TEST_DATA``, or ``shared/data`` beside the repository."""
+    folder = Path(os.environ.get("TRAJECTORIES_TEST_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
+    if not folder.is_dir():
+        pytest.skip(f"needs the public data sets in {folder} (or name their folder in TRAJECTORIES_TEST_DATA)")
+    return folder
