@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Container
 from pathlib import Path, PurePosixPath
 
-import httpx
+import httpx2
 from filelock import FileLock
 
 from trajectories import tables
@@ -53,7 +53,7 @@ class _Retry(Exception):
 
 
 def _attempt(url: str, path: Path) -> None:
-    with httpx.stream("GET", url, follow_redirects=True, timeout=httpx.Timeout(30.0, read=120.0)) as answer:
+    with httpx2.stream("GET", url, follow_redirects=True, timeout=httpx2.Timeout(30.0, read=120.0)) as answer:
         if answer.status_code == 429 or answer.status_code >= 500:
             after = answer.headers.get("retry-after", "")
             raise _Retry(f"status {answer.status_code}", float(after) if after.isdigit() else None)
@@ -63,18 +63,18 @@ def _attempt(url: str, path: Path) -> None:
             for part in answer.iter_bytes(1 << 20):
                 size += len(part)
                 if size > LARGEST:
-                    raise httpx.HTTPError(f"it is larger than {LARGEST >> 30} GiB")
+                    raise httpx2.HTTPError(f"it is larger than {LARGEST >> 30} GiB")
                 file.write(part)
 
 
 def _get(url: str, path: Path) -> None:
-    """Download ``url`` to ``path``; transient failures are tried again. Raises httpx.HTTPError."""
+    """Download ``url`` to ``path``; transient failures are tried again. Raises httpx2.HTTPError."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _attempt(url, path)
-        except (_Retry, httpx.TransportError) as error:
+        except (_Retry, httpx2.TransportError) as error:
             if attempt == ATTEMPTS:
-                raise httpx.HTTPError(str(error)) from error
+                raise httpx2.HTTPError(str(error)) from error
             after = error.after if isinstance(error, _Retry) and error.after is not None else WAIT * 2 ** (attempt - 1)
             log.info("%s: %s; trying again in %.0f s", url, error, after)
             time.sleep(min(after, LONGEST_WAIT))
@@ -143,7 +143,7 @@ def github(
                 raise UserError(f"The archive {url} holds nothing below '{prefix}'; {otherwise}.")
             check(folder)
             os.replace(folder, final)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise UserError(
             f"Cannot download {url} ({str(error).splitlines()[0] if str(error) else type(error).__name__}); {otherwise}."
         ) from error

@@ -92,7 +92,7 @@ def folder(name: str, data_dir: Path | None = None) -> Path:
 
 
 def sources(name: str) -> dict[str, str]:
-    """What a result says of a data set: ``licence``, ``citation``, ``sha256`` (over the lines of SHA256SUMS), ``repository``, ``commit``."""
+    """What a result says of a data set: ``licence``, ``citation``, ``sha256`` (over its lines of SHA256SUMS), origin."""
     chosen = _set(name)
     lines = "".join(f"{sha256}  {path}\n" for path, sha256 in files(name).items())
     return {
