@@ -5,8 +5,8 @@ criterion, so the step of acquisition is an interval ``(lower, upper]``. It is l
 criterion (``lower`` is 0: training's start), and right-censored if it is not acquired by the end (``upper`` is infinite).
 
 Assumptions: the crossing happens once for good between two neighbouring checkpoints; what returns below the criterion is not yet acquired,
-so noise around the criterion delays acquisition and never advances it. Resampling adds noise of its own; the interval from it therefore leans
-to the late side where a trajectory runs along its criterion.
+so noise around the criterion delays acquisition and never advances it. Resampling adds noise of its own; the interval from it therefore
+leans to the late side where a trajectory runs along its criterion.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
 CONF_LEVEL = 0.95
@@ -26,10 +26,27 @@ def wilson(events: np.ndarray, n: np.ndarray, conf_level: float = CONF_LEVEL) ->
     Returns:
         Lower and upper ends, within [0, 1]; NaN where ``n`` is 0.
     """
-    events, n = np.broadcast_arrays(np.asarray(events, dtype=float), np.asarray(n, dtype=float))
+    events, n = (np.array(a) for a in np.broadcast_arrays(np.asarray(events, dtype=float), np.asarray(n, dtype=float)))
     with np.errstate(invalid="ignore", divide="ignore"):
         low, high = proportion_confint(events, n, alpha=1 - conf_level, method="wilson")
     return np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+
+def binomial_mid_p(events: float, n: float, value: float) -> float:
+    """Mid-p of H0: the proportion is at most ``value``, against a greater one; events and n need not be whole (Lancaster 1961, *JASA* 56)."""
+    value = min(max(value, 0.0), 1.0)
+    or_more = stats.beta.cdf(value, events, n - events + 1) if events > 0 else 1.0
+    more = stats.beta.cdf(value, events + 1, n - events) if events < n else 0.0
+    return float((or_more + more) / 2)
+
+
+def binomial_bound(events: float, n: float, tail: float) -> float:
+    """The proportion at which :func:`binomial_mid_p` is ``tail``; 0 or 1 where it is above or below ``tail`` throughout."""
+    if binomial_mid_p(events, n, 0) >= tail:
+        return 0.0
+    if binomial_mid_p(events, n, 1) <= tail:
+        return 1.0
+    return float(optimize.brentq(lambda value: binomial_mid_p(events, n, value) - tail, 0, 1, xtol=1e-10))
 
 
 def mean(values: np.ndarray, axis: int = -1, conf_level: float = CONF_LEVEL) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -75,7 +92,7 @@ def stratified_mean(
 
 
 def resample_counts(n: int, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """How often each of ``n`` units stands in each of ``draws`` resamples with replacement: ``[draws, n]``, float32, rows adding up to n."""
+    """How often each of ``n`` units stands in each of ``draws`` resamples with replacement: ``[draws, n]``, float32, rows add up to n."""
     picks = generator.integers(0, n, size=(draws, n))
     flat = picks + n * np.arange(draws)[:, None]
     return np.bincount(flat.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float32)

@@ -1,11 +1,11 @@
 """Do several judges rank the same things alike? Kendall's W and Spearman's rho with ties, permutation tests, intervals.
 
-What is censored enters as tied: all that was acquired before the first checkpoint shares the first rank, all that is not acquired by the end
-the last.
+What is censored enters as tied: all that was acquired before the first checkpoint shares the first rank, all that is not acquired by the
+end the last.
 
 Assumptions: the permutation tests take the things ranked (paradigms) as exchangeable under the null hypothesis that a judge's ranking has
-nothing to do with the others'. Where things come in families that a judge ranks alike for reasons of its own, they are not, and the test finds
-agreement too easily; the intervals from :func:`trajectories.statistics.intervals.cluster_jackknife` allow for it.
+nothing to do with the others'. Where things come in families that a judge ranks alike for reasons of its own, they are not, and the test
+finds agreement too easily; the intervals from :func:`trajectories.statistics.intervals.cluster_jackknife` allow for it.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ def table(context: AnalysisContext, scores: Sequence[Scores]) -> pd.DataFrame:
     """When each model acquires each paradigm: one row per model, set, paradigm and criterion.
 
     Returns:
-        ``model, setting, criterion, paradigm, phenomenon, field, frequency, n, final, threshold, censored``, then ``lower`` and ``upper`` (it
-        is acquired after ``lower`` and not after ``upper``), ``ci_low`` and ``ci_high`` (95 %), each in steps and in tokens (``…_step``,
-        ``…_tokens``; ``upper`` and ``ci_high`` are infinite where it is not acquired by the end), and ``share`` of the resamples in which it is
-        acquired. Empty where no model has two checkpoints.
+        ``model, setting, criterion, paradigm, phenomenon, field, frequency, n, final, threshold, censored``, then ``lower`` and ``upper``
+        (it is acquired after ``lower`` and not after ``upper``), ``ci_low`` and ``ci_high`` (95 %), each in steps and in tokens
+        (``…_step``, ``…_tokens``; ``upper`` and ``ci_high`` are infinite where it is not acquired by the end), and ``share`` of the
+        resamples in which it is acquired. Empty where no model has two checkpoints.
     """
     rows = []
     for one in scores:
@@ -79,9 +79,10 @@ def agreement(context: AnalysisContext, acquisition: pd.DataFrame) -> tuple[pd.D
     """How far the models agree on the order of acquisition.
 
     Returns:
-        Concordance of all models (``setting, criterion, models, paradigms, w, ci_low, ci_high, p, rho, tied_first, tied_last``: Kendall's W, its
-        95 % jackknife interval over phenomena, permutation p, the mean rank correlation of two models, mean shares of paradigms acquired before
-        the first checkpoint and not by the end) and each pair's rank correlation (``setting, criterion, model, other, rho, p``).
+        Concordance of all models: ``setting, criterion, models, paradigms, w`` (Kendall's W) with its 95 % jackknife interval over phenomena
+        ``ci_low, ci_high``, permutation ``p``, ``rho`` (mean rank correlation of two models), and the shares of steps that are tied:
+        ``tied_first`` (before the first checkpoint) and ``tied_last`` (not by the end). Then each pair's rank correlation: ``setting,
+        criterion, model, other, rho, p``.
     """
     overall, pairs = [], []
     for (setting, kind), own in acquisition.groupby(["setting", "criterion"], sort=False):
@@ -101,9 +102,7 @@ def agreement(context: AnalysisContext, acquisition: pd.DataFrame) -> tuple[pd.D
                 "ci_low": low,
                 "ci_high": high,
                 "p": rank_agreement.permutation_w(values, draws, context.generator(f"concordance {setting} {kind}")),
-                "rho": float(np.nanmean(rho[np.triu_indices_from(rho, 1)]))
-                if np.isfinite(rho[np.triu_indices_from(rho, 1)]).any()
-                else np.nan,
+                "rho": _mean_finite(rho[np.triu_indices_from(rho, 1)]),
                 "tied_first": float((own["censored"] == "left").mean()),
                 "tied_last": float((own["censored"] == "right").mean()),
             }
@@ -112,6 +111,12 @@ def agreement(context: AnalysisContext, acquisition: pd.DataFrame) -> tuple[pd.D
             for j, other in enumerate(wide.index):
                 pairs.append({"setting": setting, "criterion": kind, "model": model, "other": other, "rho": rho[i, j], "p": p[i, j]})
     return pd.DataFrame(overall), pd.DataFrame(pairs, columns=["setting", "criterion", "model", "other", "rho", "p"])
+
+
+def _mean_finite(values: np.ndarray) -> float:
+    """Mean of the finite values, NaN if there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
 
 
 def _w_interval(values: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -13,9 +14,12 @@ from trajectories.experiments.grammar.scores import Scores
 from trajectories.statistics import intervals
 
 NOTES = [
-    "Each sentence is scored whole after one end-of-text token; a pair is right if the grammatical sentence has the higher log-probability. Chance is 0.5.",
-    "Intervals along a trajectory speak of these paradigms and are taken over pairs; claims speak of paradigms like these and are taken over phenomena.",
-    "A step of acquisition is an interval between two checkpoints. What is acquired before the first checkpoint, or not by the end, is censored and kept as such.",
+    "Each sentence is scored whole after one end-of-text token; a pair is right if the grammatical sentence has the higher "
+    "log-probability, and chance is 0.5.",
+    "Intervals along a trajectory speak of these paradigms and are taken over pairs; claims speak of paradigms like these and are taken "
+    "over phenomena.",
+    "A step of acquisition is an interval between two checkpoints. What is acquired before the first checkpoint, or not by the end, is "
+    "censored and kept as such.",
 ]
 
 
@@ -39,25 +43,23 @@ def analyse(context: AnalysisContext) -> Analysis:
     overall, pairs = acquired.agreement(context, own) if len(own) else (pd.DataFrame(), pd.DataFrame())
     claims, calibration = hypotheses.decide(context, found, own)
     if context.published is not None:
-        notes.append(
-            "Published accuracies are known only as proportions: intervals of steps of acquisition redraw them from the binomial, step by step."
-        )
+        notes.append("Published accuracies are known as proportions only: steps of acquisition have intervals from binomial redraws.")
     return Analysis(
         trajectories=pd.concat([scores.trajectories(one) for one in found], ignore_index=True),
         claims=claims,
         calibration=calibration,
         recovery=recovery(found, branches),
         extra={"acquisition": own, "concordance": overall, "agreement": pairs},
-        notes=NOTES + [_said(row) for row in overall.itertuples() if row.criterion == "midway"] + notes,
+        notes=NOTES + [_said(row) for row in overall.to_dict("records") if row["criterion"] == "midway"] + notes,
     )
 
 
-def _said(row: object) -> str:
+def _said(row: Mapping[Any, Any]) -> str:
     """One sentence on the agreement of all models."""
     return (
-        f"Set {row.setting}: over {row.paradigms} paradigms the orders of acquisition of {row.models} models agree with Kendall's W = {row.w:.2f} "  # type: ignore[attr-defined]
-        f"(95 % from {row.ci_low:.2f} to {row.ci_high:.2f}; mean rank correlation of two models {row.rho:.2f}); "  # type: ignore[attr-defined]
-        f"{row.tied_first:.0%} of the steps are before the first checkpoint and {row.tied_last:.0%} after the last, counted as ties."  # type: ignore[attr-defined]
+        f"Set {row['setting']}: over {row['paradigms']} paradigms the orders of acquisition of {row['models']} models agree with Kendall's "
+        f"W = {row['w']:.2f} (95 % from {row['ci_low']:.2f} to {row['ci_high']:.2f}; mean rank correlation of two models "
+        f"{row['rho']:.2f}); {row['tied_first']:.0%} of the steps are before the first checkpoint and {row['tied_last']:.0%} after the last, counted as ties."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -25,7 +26,11 @@ def _few(clusters: np.ndarray) -> str | None:
 
 def correlation(statistic: Callable[[np.ndarray], float], clusters: np.ndarray, method: str) -> Result:
     """A rank correlation over paradigms; bounds and p from Student's t on Fisher's scale."""
-    facts = {"n": len(clusters), "n_clusters": len(np.unique(clusters)), "method": f"{method}, {JACKKNIFE} on Fisher's scale"}
+    facts: dict[str, Any] = {
+        "n": len(clusters),
+        "n_clusters": len(np.unique(clusters)),
+        "method": f"{method}, {JACKKNIFE} on Fisher's scale",
+    }
     everything = float(statistic(np.ones(len(clusters), dtype=bool)))
     if not np.isfinite(everything):
         return Result(everything, problem="all paradigms are tied in one of the two rankings", **facts)
@@ -51,8 +56,12 @@ def agreement(own: np.ndarray, others: np.ndarray, clusters: np.ndarray, given: 
 
 
 def share_early(early: np.ndarray, final: np.ndarray, clusters: np.ndarray, least: float) -> Result:
-    """Mean gain over chance at an early checkpoint as a share of that at the final one; gains ``[paradigms]`` are accuracies less chance."""
-    facts = {"n": len(clusters), "n_clusters": len(np.unique(clusters)), "method": f"ratio of mean gains over paradigms, {JACKKNIFE}"}
+    """Mean gain at an early checkpoint as a share of that at the final one; gains ``[paradigms]`` are accuracies less chance."""
+    facts: dict[str, Any] = {
+        "n": len(clusters),
+        "n_clusters": len(np.unique(clusters)),
+        "method": f"ratio of mean gains over paradigms, {JACKKNIFE}",
+    }
     if final.mean() < least:
         return Result(float("nan"), problem=f"the final accuracy is only {final.mean():.3f} above chance", **facts)
     if _few(clusters):
@@ -62,12 +71,29 @@ def share_early(early: np.ndarray, final: np.ndarray, clusters: np.ndarray, leas
 
 
 def net_share(signs: np.ndarray, clusters: np.ndarray) -> Result:
-    """Mean of signs over paradigms: 1 where a model is earlier than another, -1 where later, 0 where that cannot be told."""
-    facts = {"n": len(clusters), "n_clusters": len(np.unique(clusters)), "method": f"net share of paradigms, {JACKKNIFE}"}
-    estimate = float(signs.mean()) if len(signs) else float("nan")
+    """Mean of signs over paradigms: 1 where a model is earlier than another, -1 where later, 0 where that cannot be told.
+
+    Taken as a proportion, (1 + sign) / 2, with the binomial interval at the effective sample size that the clusters leave (Korn and Graubard
+    1998, *Surv. Methodol.* 24): p (1 − p) over the jackknife variance, times the squared ratio of Student's quantiles, at most the number of
+    paradigms. Mid-p, since the exact interval says far too little with so few paradigms. Where all of them say the same, each phenomenon
+    counts as one.
+    """
+    n, groups = len(clusters), len(np.unique(clusters))
+    facts: dict[str, Any] = {"n": n, "n_clusters": groups}
+    facts["method"] = f"net share of paradigms, Korn and Graubard's interval (mid-p), {JACKKNIFE}"
+    estimate = float(signs.mean()) if n else float("nan")
     if _few(clusters):
         return Result(estimate, problem=_few(clusters), **facts)
-    estimate, stderr, df = intervals.cluster_jackknife(lambda m: float(signs[m].mean()), clusters)
-    if stderr == 0:
-        return Result(estimate, problem="every paradigm says the same, so there is no measure of uncertainty", **facts)
-    return Result(estimate, stderr, df, **facts)
+    share = (1 + signs) / 2
+    p, stderr, df = intervals.cluster_jackknife(lambda m: float(share[m].mean()), clusters)
+    effective = float(groups)
+    if stderr > 0:
+        quantiles = stats.t.ppf(1 - ALPHA, n - 1) / stats.t.ppf(1 - ALPHA, df)
+        effective = min(float(n), p * (1 - p) / stderr**2 * quantiles**2)
+
+    def tails(value: float) -> tuple[float, float]:
+        above = intervals.binomial_mid_p(effective * p, effective, (1 + value) / 2)
+        return above, 1 - above
+
+    ends = [2 * intervals.binomial_bound(effective * p, effective, tail) - 1 for tail in (ALPHA, 1 - ALPHA)]
+    return Result(estimate, ci_low=ends[0], ci_high=ends[1], tails=tails, **facts)

@@ -38,8 +38,8 @@ def declared(settings: Any) -> dict[str, Claim]:
             experiment=EXPERIMENT,
             family=SHARED,
             statement="Models acquire grammatical paradigms in a common order.",
-            prediction="A paradigm's rank in a model's order of acquisition correlates with its mean rank in the other models' orders.",
-            rival="Each run has an order of its own; or (see the row given difficulty) only what every model finds hard in the end is shared.",
+            prediction="A paradigm's rank in a model's order of acquisition correlates with its mean rank in the other models'.",
+            rival="Each run has an order of its own; or only what is hard for all in the end is shared (see the rows given difficulty).",
             metric="acquisition",
             scale="rank correlation",
             margin=settings.shared_order_margin,
@@ -72,7 +72,7 @@ def declared(settings: Any) -> dict[str, Claim]:
             experiment=EXPERIMENT,
             family=SOONER,
             statement="Larger models acquire paradigms in fewer training tokens.",
-            prediction="Of the paradigms whose order can be told, more reach halfway to their final accuracy sooner than in the smallest model.",
+            prediction="Of the paradigms whose order can be told, more are halfway to their final level sooner than in the smallest model.",
             rival="A larger model only ends higher; halfway to its own final accuracy it is no sooner.",
             metric="acquisition",
             scale="net share of paradigms",
@@ -83,8 +83,8 @@ def declared(settings: Any) -> dict[str, Claim]:
             experiment=EXPERIMENT,
             family=SOONER_FIXED,
             statement="Larger models reach a fixed accuracy in fewer training tokens.",
-            prediction=f"Of the paradigms whose order can be told, more reach {settings.criterion:.0%} for good sooner than in the smallest model.",
-            rival="A larger model ends higher, which alone brings any fixed level forward: compare the row with each model's own halfway level.",
+            prediction=f"Of the paradigms whose order can be told, more reach {settings.criterion:.0%} sooner than in the smallest model.",
+            rival="A larger model ends higher, which alone brings any fixed level forward: compare with the halfway level.",
             metric="acquisition",
             scale="net share of paradigms",
             margin=settings.sooner_margin,
@@ -149,7 +149,10 @@ def findings(suite: Suite, settings: Any, scores: Sequence[Scores], table: pd.Da
             hard = np.delete(final.to_numpy(), row, 0).mean(0)
             ours = midway.to_numpy()[row]
             tied = table[(table["model"] == model.name) & (table["criterion"] == "midway")]["censored"].value_counts()
-            remark = f"{tied.get('left', 0)} of {len(ours)} paradigms are acquired before the first checkpoint and {tied.get('right', 0)} not by the end; they count as tied."
+            remark = (
+                f"{tied.get('left', 0)} of {len(ours)} paradigms are acquired before the first checkpoint and {tied.get('right', 0)} not "
+                "by the end; they count as tied."
+            )
             simulate = partial(simulations.orders, ours=ours, clusters=clusters)
             yield Finding(SHARED, model.name, step, effects.agreement(ours, others, clusters), simulate, f"{remark} {SAME_PAIRS}")
             yield Finding(SHARED_GIVEN, model.name, step, effects.agreement(ours, others, clusters, hard), simulate, remark)
@@ -188,8 +191,8 @@ def _sooner(claim: str, table: pd.DataFrame, setting: str, kind: str, model: str
     signs = timing.earlier(*a, *b)[seen].astype(float)
     clusters = acquired.phenomena(table, lower.columns)[seen]
     remark = (
-        f"Held against {small}. Of {len(seen)} paradigms, {int(seen.sum())} count: those that not both had acquired before the first checkpoint "
-        f"and not both had missed by the end; {int((signs > 0).sum())} are sooner, {int((signs < 0).sum())} later."
+        f"Held against {small}. Of {len(seen)} paradigms, {int(seen.sum())} count: the others were acquired by both before the first "
+        f"checkpoint or by neither; {int((signs > 0).sum())} are sooner, {int((signs < 0).sum())} later."
     )
     return Finding(
         claim, model, step, effects.net_share(signs, clusters), partial(simulations.signs, signs=signs, clusters=clusters), remark

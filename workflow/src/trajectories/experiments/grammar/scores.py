@@ -171,8 +171,8 @@ def _by_set(model: str, steps: np.ndarray, tokens: np.ndarray, pairs: pd.DataFra
 def trajectories(scores: Scores) -> pd.DataFrame:
     """Accuracy and mean log-probability margin at every level, with 95 % intervals that speak of these paradigms.
 
-    A paradigm's accuracy has Wilson's interval over its pairs; phenomena, fields and the whole set are unweighted means over their paradigms,
-    with the interval of :func:`trajectories.statistics.intervals.stratified_mean`.
+    A paradigm's accuracy has Wilson's interval over its pairs; phenomena, fields and the whole set are unweighted means over their
+    paradigms, with the interval of :func:`trajectories.statistics.intervals.stratified_mean`.
 
     Returns:
         The columns that :class:`trajectories.analysis.Analysis` wants; ``setting`` holds the set of pairs.
@@ -182,7 +182,7 @@ def trajectories(scores: Scores) -> pd.DataFrame:
     parts = _levels(scores, "accuracy", scores.accuracy, stderr, low, high, "proportion right, Wilson interval over pairs")
     if scores.margin is not None:
         columns = [np.stack(c, 1) for c in zip(*(intervals.mean(m.astype(float), 1) for m in scores.margin), strict=True)]
-        parts += _levels(scores, "logprob_margin", *columns, "mean over pairs, Student's interval")
+        parts += _levels(scores, "logprob_margin", columns[0], columns[1], columns[2], columns[3], "mean over pairs, Student's interval")
     return pd.concat(parts, ignore_index=True)
 
 

@@ -62,9 +62,9 @@ class FiguresSettings(Strict):
 class Settings(Strict):
     """Minimal pairs: accuracy over training, steps of acquisition, agreement of their order between models."""
 
-    stimuli: StimuliSettings = Field(default_factory=StimuliSettings, description="Which minimal pairs are shown.")
-    analyse: AnalyseSettings = Field(default_factory=AnalyseSettings, description="Criteria of acquisition and margins of the claims.")
-    figures: FiguresSettings = Field(default_factory=FiguresSettings, description="What the figures show.")
+    stimuli: StimuliSettings = Field(StimuliSettings(), description="Which minimal pairs are shown.")
+    analyse: AnalyseSettings = Field(AnalyseSettings(), description="Criteria of acquisition and margins of the claims.")
+    figures: FiguresSettings = Field(FiguresSettings(), description="What the figures show.")
 
 
 def unavailable(suite: Suite) -> str | None:

@@ -15,7 +15,8 @@ from trajectories.stimuli import Measure, Stimuli, StimuliContext
 COLUMNS = ["set", "paradigm", "phenomenon", "field", "pair", "good", "bad", "seen", "frequency"]
 SOURCE = {
     "licence": "CC-BY-4.0",
-    "citation": "Warstadt, Parrish, Liu, Mohananey, Peng, Wang and Bowman (2020). BLiMP: The Benchmark of Linguistic Minimal Pairs for English. TACL 8.",
+    "citation": "Warstadt, Parrish, Liu, Mohananey, Peng, Wang and Bowman (2020). BLiMP: The Benchmark of Linguistic Minimal Pairs for "
+    "English. TACL 8.",
 }
 
 
@@ -43,8 +44,8 @@ def stimuli(context: StimuliContext) -> Stimuli:
     identical = table["good"] == table["bad"]
     if identical.any():
         notes.append(
-            f"{identical.sum()} of {len(table):,} pairs consist of two identical sentences ({', '.join(sorted(set(table['paradigm'][identical])))}); "
-            "they count as right, as they do in lm-evaluation-harness."
+            f"{identical.sum()} of {len(table):,} pairs consist of two identical sentences "
+            f"({', '.join(sorted(set(table['paradigm'][identical])))}); they count as right, as they do in lm-evaluation-harness."
         )
     return Stimuli(_items(table, context), [Measure("logprob")], notes=notes, sources=sources)
 
