@@ -151,8 +151,12 @@ def test_the_joined_audit_holds_every_model_and_marks_weights_that_two_of_them_s
     )
     for model in work.suite.models:
         work.audit(model.name)
+    repository.remove("step1")
+    work.audit("pythia-70m")
     table = work.audit("all").reset_index().set_index(["model", "step"])
     assert len(table) == 8
+    assert table.at[("pythia-70m", 1), "status"] == "missing"
+    assert table.loc[("pythia-70m", 1), ["sha256", "commit"]].isna().all()
     assert table.at[("pythia-70m", 2), "status"] == table.at[("pythia-160m", 2), "status"] == "duplicate"
     assert "pythia-160m at step 2" in table.at[("pythia-70m", 2), "detail"]
     assert table.at[("pythia-70m", 0), "status"] == table.at[("pythia-160m", 0), "status"] == "ok", "models may start from the same weights"

@@ -71,12 +71,17 @@ def test_the_audited_commit_is_fetched_although_the_branch_is_gone(repository, w
     assert (work.fetch(2) / "model.safetensors").read_bytes() == weights(2)
 
 
-def test_a_missing_checkpoint_is_one_clear_sentence(repository, work):
+def test_a_missing_checkpoint_has_a_manifest_that_says_so_and_cannot_be_used(repository, work, caplog):
     repository.remove("step2")
     work.audit()
-    with pytest.raises(UserError, match=r"'pythia-70m' at step 2 is missing on the Hub .*'step2'.*leave it out"):
-        work.fetch(2)
-    assert not (work.layout.checkpoint("pythia-70m", 2) / "checkpoint.json").exists()
+    folder = work.fetch(2)
+    manifest = tables.read_json(folder / "checkpoint.json")
+    assert "'step2'" in manifest["missing"]
+    assert (manifest["files"], manifest["weights_sha256"]) == ({}, None)
+    assert names(folder) == ["checkpoint.json"]
+    assert "left out" in caplog.text
+    with pytest.raises(UserError, match=r"'pythia-70m' at step 2 is missing on the Hub .*'step2'"):
+        fetching.ensure(work.model, work.layout, 2)
 
 
 def test_a_step_that_the_audit_does_not_list_is_one_clear_sentence(repository, work):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -40,20 +41,25 @@ def _row(model: Model, step: int, **values: Any) -> dict[str, Any]:
     return {"model": model.name, "step": step, **empty, **values}
 
 
-def _judge(rows: list[dict[str, Any]], model: Model, *findings: Mapping[int, tuple[str, str]]) -> pd.DataFrame:
-    """The table: what was found by hash first, then what the suite knows and no hash can show."""
+def _joined(*details: str) -> str:
+    return "; ".join(detail for detail in details if detail)
+
+
+def _judge(rows: list[dict[str, Any]], model: Model, *findings: Mapping[int, tuple[str, str]], trusted: tuple[str, ...]) -> pd.DataFrame:
+    """The table: what was found by hash, then what the suite knows of the kinds that no hash shows (``trusted``)."""
     for row in rows:
         if row["status"] != "ok":
             continue
-        for found in findings:
-            if row["step"] in found:
-                row["status"], detail = found[row["step"]]
-                row["detail"] = "; ".join(part for part in (row["detail"], detail) if part)
-                break
+        found = next((found[row["step"]] for found in findings if row["step"] in found), None)
+        if found is not None:
+            row["status"], row["detail"] = found[0], _joined(row["detail"], found[1])
         if row["status"] == "ok":
             for anomaly in model.anomalies:
-                if anomaly.kind == "discontinuous" and (anomaly.expanded is None or row["step"] in anomaly.expanded):
-                    row["status"], row["detail"] = "discontinuous", f"{anomaly.detail} ({anomaly.source})"
+                if anomaly.kind in trusted and (anomaly.expanded is None or row["step"] in anomaly.expanded):
+                    # a result that is another model's is that model's twice
+                    row["status"] = "duplicate" if anomaly.kind == "contaminated" else anomaly.kind
+                    row["detail"] = _joined(row["detail"], f"{anomaly.detail.rstrip('.')} ({anomaly.source})")
+                    break
     return pd.DataFrame(rows, columns=SCHEMA.names).sort_values("step", ignore_index=True)
 
 
@@ -100,7 +106,7 @@ def of_hub(model: Model) -> pd.DataFrame:
         detail = "" if choice.format == "safetensors" else "no safetensors; weights are pickled tensors (.bin)"
         rows.append(_row(model, step, revision=revision, commit=commit, sha256=choice.sha256, detail=detail, files=files))
     main = listed[refs["main"]].sha256 if "main" in refs else None
-    return _judge(rows, model, *_weight_findings(model, weights, main))
+    return _judge(rows, model, *_weight_findings(model, weights, main), trusted=("discontinuous",))
 
 
 def of_trained(model: Model, layout: Layout) -> pd.DataFrame:
@@ -115,7 +121,7 @@ def of_trained(model: Model, layout: Layout) -> pd.DataFrame:
         files = manifest["files"]
         weights[step] = {name: files[name]["sha256"] for name in weights_of(files)}
         rows.append(_row(model, step, sha256=manifest["weights_sha256"], files=json.dumps(files, sort_keys=True)))
-    return _judge(rows, model, *_weight_findings(model, weights))
+    return _judge(rows, model, *_weight_findings(model, weights), trusted=("discontinuous",))
 
 
 def of_published(model: Model, layout: Layout, commit: str | None) -> pd.DataFrame:
@@ -138,7 +144,7 @@ def of_published(model: Model, layout: Layout, commit: str | None) -> pd.DataFra
             identity[step] = sha256
         files = {str(f): {"sha256": s} for f, s in sorted(set(zip(here["file"], here["sha256"], strict=True)))}
         rows.append(_row(model, step, commit=commit, sha256=sha256, files=json.dumps(files, sort_keys=True)))
-    return _judge(rows, model, equal_wholes(identity, model.all_steps[-1]))
+    return _judge(rows, model, equal_wholes(identity, model.all_steps[-1]), trusted=("discontinuous", "duplicate", "contaminated"))
 
 
 def across_models(joined: pd.DataFrame, suite: Suite) -> pd.DataFrame:
@@ -154,21 +160,20 @@ def across_models(joined: pd.DataFrame, suite: Suite) -> pd.DataFrame:
     Returns:
         The table with ``status`` and ``detail`` of such rows changed.
     """
-    joined = joined.copy()
+    rows = joined.astype(object).where(joined.notna(), None).to_dict("records")
     starts = {(m.name, m.branch_step) for m in suite.models} | {(m.parent, m.branch_step) for m in suite.models}
-    known = {m.name: [a for a in m.anomalies if a.kind in ("duplicate", "contaminated")] for m in suite.models}
-    has_values = joined["sha256"].notna() & (joined["step"] > 0)
-    for _, group in joined[has_values].groupby("sha256", sort=True):
-        rows = [i for i in group.index if (group.at[i, "model"], group.at[i, "step"]) not in starts]
-        if len({group.at[i, "model"] for i in rows}) < 2:
+    wrong = {m.name: [a for a in m.anomalies if a.kind in ("duplicate", "contaminated")] for m in suite.models}
+    holders: dict[str, list[dict[Any, Any]]] = defaultdict(list)
+    for row in rows:
+        if isinstance(row["sha256"], str) and row["step"] > 0 and (row["model"], row["step"]) not in starts:
+            holders[row["sha256"]].append(row)
+    for group in holders.values():
+        if len({row["model"] for row in group}) < 2:
             continue
-        accused = [
-            i for i in rows if any(a.expanded is None or group.at[i, "step"] in a.expanded for a in known.get(group.at[i, "model"], []))
-        ]
-        for i in rows:
-            other = next(j for j in rows if group.at[j, "model"] != group.at[i, "model"])
-            detail = f"same content as {group.at[other, 'model']} at step {group.at[other, 'step']}"
-            joined.at[i, "detail"] = "; ".join(part for part in (group.at[i, "detail"], detail) if part)
-            if not accused or i in accused:
-                joined.at[i, "status"] = "duplicate"
-    return joined
+        accused = [row for row in group if any(a.expanded is None or row["step"] in a.expanded for a in wrong.get(row["model"], []))]
+        for row in group:
+            other = next(o for o in group if o["model"] != row["model"])
+            row["detail"] = _joined(row["detail"], f"same content as {other['model']} at step {other['step']}")
+            if not accused or row in accused:
+                row["status"] = "duplicate"
+    return pd.DataFrame(rows, columns=SCHEMA.names)

@@ -31,7 +31,8 @@ _log = logging.getLogger(__name__)
 def fetch(model: Model, layout: Layout, step: int, weights: bool = True) -> Path:
     """Fetch the checkpoint that the model's audit lists, and write its manifest last.
 
-    What is there already with the right hash is kept, and what is there of a file is continued.
+    What is there already with the right hash is kept, and what is there of a file is continued. For a checkpoint that the audit found
+    missing the manifest says why (``"missing"``) and names no files, so that a run over many checkpoints goes on without it.
 
     Args:
         model: a model of a Hub suite.
@@ -43,21 +44,20 @@ def fetch(model: Model, layout: Layout, step: int, weights: bool = True) -> Path
         The checkpoint's folder.
 
     Raises:
-        UserError: the audit has no such checkpoint, or a file cannot be fetched whole and unchanged.
+        UserError: the audit lists no such step, or a file cannot be fetched whole and unchanged.
     """
     audit = tables.read_table(layout.audit(model.name))
     row = audit[audit["step"] == step]
     if row.empty:
         raise UserError(f"The audit of '{model.name}' lists no step {step}; choose one of the suite's steps, or run the audit again.")
     entry = row.iloc[0]
+    folder = layout.checkpoint(model.name, step)
     if entry["status"] == "missing":
-        raise UserError(
-            f"The checkpoint of '{model.name}' at step {step} is missing on the Hub ({entry['detail']}); "
-            "leave it out with the keys 'steps' or 'models'."
-        )
+        _log.warning("%s step %d is missing on the Hub and left out: %s", model.name, step, entry["detail"])
+        tables.write_json(folder / MANIFEST, _missing(model, step, str(entry["revision"]), str(entry["detail"])))
+        return folder
     repository, commit = model.repository or "", str(entry["commit"])
     files = {name: RemoteFile.from_json(name, f) for name, f in json.loads(entry["files"]).items() if allowed(name)}
-    folder = layout.checkpoint(model.name, step)
     wanted = {name: file for name, file in files.items() if weights or weights_format(name) is None}
     _bring(repository, commit, wanted, folder, f"fetching {model.name} step {step}")
     _check_index(folder, files)
@@ -76,6 +76,8 @@ def ensure(model: Model, layout: Layout, step: int) -> Path:
     """
     folder = layout.checkpoint(model.name, step)
     manifest = tables.read_json(folder / MANIFEST)
+    if manifest.get("missing"):
+        raise UserError(f"The checkpoint of '{model.name}' at step {step} is missing on the Hub ({manifest['missing']}); leave it out.")
     entries = manifest["files"]
     absent = {n: e for n, e in entries.items() if allowed(n) and not _has_size(folder / n, e["size"])}
     if not absent:
@@ -200,3 +202,8 @@ def _manifest(model: Model, step: int, revision: str, commit: str, folder: Path,
         "weights_sha256": weights_sha256({name: sha256[name] for name in weights}),
         "files": entries,
     }
+
+
+def _missing(model: Model, step: int, revision: str, detail: str) -> dict[str, Any]:
+    about = {"model": model.name, "step": step, "repository": model.repository, "revision": revision, "commit": None, "dtype": None}
+    return {**about, "format": None, "weights_sha256": None, "files": {}, "missing": detail}
