@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, create_model, field_validator
 
 from trajectories import experiments
 from trajectories.errors import UserError, nearest, require_known
-from trajectories.suites import Model, Strict, Suite, explain, load_suite
+from trajectories.suites import Model, Strict, Suite, explain, load_suite, yaml_problem
 
 
 class Base(Strict):
@@ -19,14 +19,18 @@ class Base(Strict):
 
     suite: str = Field("nano", description="Suite to study: the name of a file in `workflow/suites`.")
     models: list[str] | Literal["all"] = Field("all", description="Models of the suite, or `all`.")
-    steps: list[int] | Literal["all"] = Field("all", description="Training steps to extract and analyse, or `all` checkpoints of each model.")
+    steps: list[int] | Literal["all"] = Field(
+        "all", description="Training steps to extract and analyse, or `all` checkpoints of each model."
+    )
     experiments: list[str] = Field(description="Experiments to run; one that the suite cannot serve is left out and named in the report.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where extraction runs; changes speed, not which results are valid.")
     data_dir: str | None = Field(None, description="Folder with local copies of the public data sets; they are downloaded if absent.")
     results: str = Field("results", description="Folder of all outputs.")
     seed: int = Field(1, ge=0, description="Seed of sampling, bootstrap, permutations and simulations (not of training).")
     keep_checkpoints: bool = Field(True, description="Keep fetched weights; `false` removes a checkpoint's once everything is extracted.")
-    batch_tokens: int = Field(16384, gt=0, description="Most tokens, padding included, in one batch of extraction; halved when memory runs out.")
+    batch_tokens: int = Field(
+        16384, gt=0, description="Most tokens, padding included, in one batch of extraction; halved when memory runs out."
+    )
     include_anomalous: bool = Field(False, description="Analyse also the checkpoints that the audit found wrong.")
 
     @field_validator("models", "steps", "experiments", mode="before")
@@ -39,7 +43,10 @@ class Base(Strict):
 def schema() -> type[Base]:
     """The pydantic model of ``config.yaml``: :class:`Base` and one section per experiment that exists."""
     sections = {
-        name: (experiments.part(name, "Settings"), Field(default_factory=experiments.part(name, "Settings"), description=f"Experiment `{name}`."))
+        name: (
+            experiments.part(name, "Settings"),
+            Field(default_factory=experiments.part(name, "Settings"), description=f"Experiment `{name}`."),
+        )
         for name in experiments.known()
     }
     return create_model("Config", __base__=Base, **sections)  # type: ignore[call-overload,no-any-return]
@@ -92,6 +99,7 @@ class Resolved:
 
     @property
     def root(self) -> Path:
+        """Folder of the suite's results."""
         return Path(self.config.results) / self.suite.name
 
     def section(self, experiment: str) -> dict[str, Any]:
@@ -131,9 +139,11 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"No configuration file '{path}'.") from None
+        raise UserError(f"No configuration file '{path}'; run in the project's folder, or name one with --config.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The configuration file '{path}' cannot be read ({error}).") from error
     except yaml.YAMLError as error:
-        raise UserError(f"'{path}' is no valid YAML: {error}") from error
+        raise UserError(f"'{path}' is no valid YAML: {yaml_problem(error)}.") from error
     if not isinstance(content, dict):
-        raise UserError(f"'{path}' should hold a mapping of keys.")
+        raise UserError(f"'{path}' should hold a mapping of keys, found {type(content).__name__}.")
     return content

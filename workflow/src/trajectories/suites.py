@@ -173,6 +173,7 @@ class Suite(Strict):
     citation: list[str] = Field(default_factory=list, description="How to cite the models and their data.")
     licence: str | None = Field(None, description="Licence of the models.")
     tokenizer: str | None = Field(None, description="Hub repository of the tokenizer; embedded suites make their own.")
+    tokenizer_copy: str | None = Field(None, description="Where a local copy of the tokenizer's file lies below `data_dir`.")
     end_of_text: int = Field(0, ge=0, description="Id of the end-of-text token, which stands before every stimulus.")
     orders: dict[Name, Order] = Field(default_factory=dict, description="Training orders by name.")
     models: list[Model] = Field(description="The models, in the order in which tables and figures show them.")
@@ -231,6 +232,12 @@ def explain(error: ValidationError, where: str) -> UserError:
     return UserError(f"{where}: {f'{place}: ' if place else ''}{message[:1].lower() + message[1:] if place else message}{shown}.")
 
 
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """What a YAML parser complains of, and in which line, without line breaks."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{problem} (line {mark.line + 1})" if mark else problem
+
+
 _LISTS = ("anomalies", "notes")
 
 
@@ -286,10 +293,7 @@ def parse(text: str, name: str, where: str) -> Suite:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(
-            f"{where} is no valid YAML{f' (line {mark.line + 1})' if mark else ''}: {getattr(error, 'problem', None) or error}."
-        ) from error
+        raise UserError(f"{where} is no valid YAML: {yaml_problem(error)}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{where} should hold a mapping of keys.")
     for key, kind in {"models": list, "defaults": dict, "sizes": dict, "orders": dict}.items():
@@ -310,7 +314,11 @@ def parse(text: str, name: str, where: str) -> Suite:
 
 @cache
 def _read(path: Path, modified_ns: int) -> Suite:
-    return parse(path.read_text(encoding="utf-8"), path.stem, path.name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The suite's file '{path}' cannot be read ({error}).") from error
+    return parse(text, path.stem, path.name)
 
 
 def load_suite(name: str) -> Suite:
