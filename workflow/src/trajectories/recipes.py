@@ -85,7 +85,8 @@ def content(resolved: Resolved, verb: str, experiment: str | None = None, model:
         roots.append(experiments.module(experiment, verb))
         roots.append(experiments.module(experiment, "Settings"))
     section = resolved.section(experiment).get(verb, {}) if experiment is not None else {}
-    seed, extra = 0, {}
+    seed = 0
+    extra: dict[str, Any] = {}
     if verb == "corpus":
         sliced = _pruned(suite, [], list(suite.orders), {"training"})
     elif verb == "order":
