@@ -5,7 +5,7 @@ The request travels in the table's own metadata (key ``measures``), so extractio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +94,7 @@ class StimuliContext:
     suite: Suite
     settings: Any
     seed: int
-    orders: dict[str, RowReader]
+    orders: Mapping[str, RowReader]
     rows_per_step: dict[str, int]
     tokenizer: Callable[[], Tokenizer]
     truth: Callable[[str], pd.DataFrame]

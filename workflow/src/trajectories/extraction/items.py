@@ -1,0 +1,131 @@
+"""Items: a table of stimuli as flat arrays, and the digest of what a measurement depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trajectories import tables
+from trajectories.errors import UserError
+from trajectories.extraction.measures import Plan
+
+
+@dataclass(frozen=True)
+class Items:
+    """Token sequences with the spans to be scored and, for hidden states, the positions to be read.
+
+    Attributes:
+        item_id: names of the items, in the table's order.
+        ids: int32, all sequences one after the other.
+        offsets: int64 [items + 1]; item ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
+        start, end: int64 [items]; half-open spans, ``1 ≤ start < end ≤ length``.
+        positions: int64 [items, positions] to read hidden states at, or None.
+    """
+
+    item_id: tuple[str, ...]
+    ids: np.ndarray
+    offsets: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    positions: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.item_id)
+
+    def __getitem__(self, item: int) -> np.ndarray:
+        return self.ids[self.offsets[item] : self.offsets[item + 1]]
+
+    @property
+    def length(self) -> np.ndarray:
+        """Tokens of each item, int64 [items]."""
+        return np.diff(self.offsets)
+
+    @property
+    def span(self) -> np.ndarray:
+        """Scored tokens of each item, int64 [items]."""
+        return self.end - self.start
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of everything here: columns of the table that no measure looks at do not change it."""
+        total = hashlib.sha256()
+        parts = ["\0".join(self.item_id).encode(), *(a.astype("<i8").tobytes() for a in (self.ids, self.offsets, self.start, self.end))]
+        if self.positions is not None:
+            parts += [str(self.positions.shape).encode(), self.positions.astype("<i8").tobytes()]
+        for part in parts:
+            total.update(len(part).to_bytes(8, "little") + part)
+        return total.hexdigest()
+
+
+def _integers(table: pa.Table, column: str, where: str) -> np.ndarray:
+    values = table[column].combine_chunks()
+    if values.null_count or not pa.types.is_integer(values.type):
+        raise UserError(f"{where}: column '{column}' should hold an integer in every row, found {values.type}; make the stimuli again.")
+    return values.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _positions(table: pa.Table, wanted: Any, length: np.ndarray, where: str) -> np.ndarray:
+    """Positions of hidden states, [items, positions]: the last token, the same few for all items, or those in a column."""
+    if wanted == "last":
+        found = length[:, None] - 1
+    elif isinstance(wanted, str):
+        if wanted not in table.column_names:
+            raise UserError(f"{where}: hidden states are asked for at the positions in column '{wanted}', which the stimuli lack.")
+        column = table[wanted].combine_chunks()
+        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            sizes = pc.list_value_length(column)
+            if column.null_count or (len(column) and pc.min_max(sizes)["min"] != pc.min_max(sizes)["max"]):
+                raise UserError(f"{where}: every row of column '{wanted}' should list the same number of positions.")
+            flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+            found = flat.reshape(len(column), -1)
+        else:
+            found = _integers(table, wanted, where)[:, None]
+    else:
+        fixed = np.asarray(wanted, dtype=np.int64)
+        found = np.where(fixed < 0, length[:, None] + fixed, fixed)
+    if found.size and (found.min() < 0 or np.any(found >= length[:, None])):
+        raise UserError(f"{where}: a position of hidden states lies outside its sequence; choose positions within the shortest one.")
+    return found
+
+
+def from_table(table: pa.Table, plan: Plan, where: str) -> Items:
+    """Read the columns that matter to ``plan`` from a table of stimuli.
+
+    Args:
+        table: ``item_id, input_ids, start, end`` and, where hidden states name one, a column of positions.
+        plan: the measures.
+        where: the table's name, for errors.
+
+    Raises:
+        UserError: a column is missing or not of its type, or a span or position lies outside its sequence.
+    """
+    missing = [c for c in ("item_id", "input_ids", "start", "end") if c not in table.column_names]
+    if missing:
+        raise UserError(f"{where}: stimuli lack the column '{missing[0]}'; make them again.")
+    lists = table["input_ids"].combine_chunks()
+    if not (pa.types.is_list(lists.type) and pa.types.is_integer(lists.type.value_type)) or lists.null_count:
+        raise UserError(f"{where}: column 'input_ids' should hold lists of integers, found {lists.type}; make the stimuli again.")
+    ids = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int32)
+    sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    start, end = _integers(table, "start", where), _integers(table, "end", where)
+    length = np.diff(offsets)
+    if np.any(start < 1) or np.any(start >= end) or np.any(end > length):
+        bad = int(np.flatnonzero((start < 1) | (start >= end) | (end > length))[0])
+        raise UserError(f"{where}: row {bad} has the span [{start[bad]}, {end[bad]}) of {length[bad]} tokens; make the stimuli again.")
+    positions = _positions(table, plan.hidden.positions, length, where) if plan.hidden else None
+    return Items(tuple(str(v) for v in table["item_id"].to_pylist()), ids, offsets, start, end, positions)
+
+
+def read(path: Path, plan: Plan) -> Items:
+    """:func:`from_table` on a file of stimuli."""
+    wanted = ["item_id", "input_ids", "start", "end"]
+    if plan.hidden and isinstance(plan.hidden.positions, str) and plan.hidden.positions != "last":
+        wanted.append(plan.hidden.positions)
+    table = tables.read_arrow(path)
+    return from_table(table.select([c for c in wanted if c in table.column_names]), plan, path.name)

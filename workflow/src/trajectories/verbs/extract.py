@@ -1,0 +1,240 @@
+"""``trajectories extract``: measure a checkpoint on an experiment's stimuli.
+
+The first of a checkpoint's jobs loads its weights once and measures all experiments whose stimuli are there into the store; each job then
+copies its own table out of the store, and only the one that measures imports torch.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trajectories import tables
+from trajectories.cli import Machine
+from trajectories.code import code_digest
+from trajectories.errors import UserError
+from trajectories.extraction import items, measures
+from trajectories.extraction.store import Entry, Store
+from trajectories.hub import fetch
+from trajectories.layout import Layout
+from trajectories.progress import Progress
+from trajectories.provenance import provenance
+from trajectories.recipes import Settings
+
+CODE = ("trajectories.extraction.run", "trajectories.extraction.model")
+"""What a measurement's numbers stand on; an edit of any other code leaves the store valid."""
+
+AHEAD = 30.0
+"""Seconds within which a process goes on to further checkpoints of its model: its start takes longer than to measure a small one."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One experiment's stimuli, read and checked, and the key under which a checkpoint's measurements of them are stored."""
+
+    experiment: str
+    plan: measures.Plan
+    asked: list[dict[str, Any]]
+    items: items.Items
+    digest: str
+
+    @classmethod
+    def read(cls, layout: Layout, experiment: str) -> Request:
+        """Raises UserError if the stimuli are absent or damaged, or ask for what no measure offers."""
+        path = layout.stimuli(experiment)
+        if not path.is_file():
+            raise UserError(f"'{path}' does not exist; run `trajectories stimuli {experiment}` first.")
+        asked = tables.metadata(path).get("measures") or []
+        plan = measures.plan(asked, path.name)
+        found = items.read(path, plan)
+        return cls(experiment, plan, asked, found, found.digest())
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint and what its measurements depend on."""
+
+    layout: Layout
+    model: str
+    step: int
+    dtype: str
+    manifest: dict[str, Any]
+
+    @classmethod
+    def read(cls, settings: Settings, layout: Layout, model: str, step: int) -> Checkpoint:
+        """Raises UserError if the manifest is absent or damaged; the weights are not looked at."""
+        manifest = tables.read_json(layout.checkpoint(model, step) / "checkpoint.json")
+        return cls(layout, model, step, settings.suite.model(model).dtype, manifest)
+
+    @property
+    def folder(self) -> Path:
+        """The Hugging Face model directory."""
+        return self.layout.checkpoint(self.model, self.step)
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 of the weights, their identity."""
+        return str(self.manifest["weights_sha256"])
+
+    def record(self, request: Request) -> dict[str, Any]:
+        """Everything that decides about the numbers, device and versions (float noise) aside."""
+        files = self.manifest["files"]
+        return {
+            "weights_sha256": self.weights,
+            "config_sha256": files["config.json"]["sha256"] if "config.json" in files else None,
+            "stimuli": request.digest,
+            "measures": request.asked,
+            "dtype": self.dtype,
+            "code": code_digest(*CODE),
+        }
+
+    def key(self, request: Request) -> str:
+        """Where the store has, or will have, the measurements of a request."""
+        return tables.digest(self.record(request), length=40)
+
+
+def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: int, experiment: str) -> None:
+    """Write ``measurements/<model>/step<step>/<experiment>.parquet`` and the tensors beside it.
+
+    Raises:
+        UserError: no such checkpoint or stimuli, damaged ones, stimuli that do not fit the model, or too little memory.
+    """
+    began = time.monotonic()
+    store = Store(layout.store)
+    checkpoint = Checkpoint.read(settings, layout, model, step)
+    own = Request.read(layout, experiment)
+    entry = store.get(checkpoint.key(own))
+    if entry is None:
+        with store.lock(checkpoint.weights):
+            requests = [own, *_siblings(layout, machine, experiment)]
+            _measure(settings, machine, store, checkpoint, requests)
+        entry = store.get(checkpoint.key(own))
+        if entry is None:
+            raise UserError(f"The store '{store.root}' lost an entry while it was read; run again, one run at a time.")
+        _deliver(settings, checkpoint, own, entry)
+        _go_on(settings, layout, machine, store, model, step, requests, began)
+    else:
+        _deliver(settings, checkpoint, own, entry)
+    if not machine.keep_checkpoints and settings.suite.source == "hub":
+        _discard(store, checkpoint, layout, machine, own)
+
+
+def _siblings(layout: Layout, machine: Machine, experiment: str) -> list[Request]:
+    """The other experiments of the run whose stimuli are there; what is wrong with one of them is for its own job to say."""
+    found = []
+    for name in machine.experiments:
+        if name != experiment and layout.stimuli(name).is_file():
+            try:
+                found.append(Request.read(layout, name))
+            except UserError as error:
+                _log.info("%s is left to its own job: %s", name, error)
+    return found
+
+
+def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Checkpoint, requests: list[Request]) -> None:
+    """Load the checkpoint, unless all is there by now, and store what is missing; the first request is the one that must not fail."""
+    missing = [r for r in requests if store.get(checkpoint.key(r)) is None]
+    if not missing:
+        return
+    import torch
+
+    from trajectories.extraction import model as models
+    from trajectories.extraction.run import measure
+
+    models.choose_device(machine.device)
+    folder = fetch.ensure(settings.suite.model(checkpoint.model), checkpoint.layout, checkpoint.step)
+    models.verify(folder, checkpoint.manifest)
+    loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads)
+    versions = provenance_versions()
+    total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
+    with Progress(f"measuring {checkpoint.model} step {checkpoint.step}", total=total, unit="item") as progress:
+        for request in missing:
+            try:
+                table, tensors = measure(loaded, request.items, request.plan, machine.batch_tokens, request.experiment, progress.update)
+            except UserError as error:
+                if request is requests[0]:
+                    raise
+                _log.info("%s is left to its own job: %s", request.experiment, error)
+                continue
+            record = checkpoint.record(request) | {"device": loaded.device.type, "packages": versions}
+            if loaded.device.type == "cuda":
+                record["device_name"] = torch.cuda.get_device_name(loaded.device)
+            store.put(checkpoint.key(request), table, tensors, record)
+
+
+def provenance_versions() -> dict[str, str]:
+    """Versions of the packages that the numbers come from."""
+    from trajectories.provenance import package_versions
+
+    return package_versions(("torch", "transformers", "tokenizers", "numpy"))
+
+
+def _deliver(settings: Settings, checkpoint: Checkpoint, request: Request, entry: Entry) -> None:
+    """Copy an entry to where the contract has it, tensors first."""
+    layout, model, step = checkpoint.layout, checkpoint.model, checkpoint.step
+    for name in entry.tensors:
+        entry.copy_tensor(name, layout.tensor(model, step, request.experiment, name))
+    about = provenance(
+        settings,
+        layout,
+        "extract",
+        [layout.stimuli(request.experiment), checkpoint.folder / "checkpoint.json"],
+        targets={"model": model, "step": step, "experiment": request.experiment},
+        revision=checkpoint.manifest.get("revision"),
+        commit=checkpoint.manifest.get("commit"),
+        extraction=entry.record,
+    )
+    # the measurement stands on the code that made its numbers, not on that which copies them
+    about["code"] = entry.record["code"]
+    tables.write_table(entry.table(), layout.measurement(model, step, request.experiment), about)
+
+
+def _go_on(
+    settings: Settings, layout: Layout, machine: Machine, store: Store, model: str, step: int, requests: list[Request], began: float
+) -> None:
+    """Measure further checkpoints of the model that wait for it, as long as less than :data:`AHEAD` seconds have passed.
+
+    Loading torch and transformers takes seconds, measuring a small model less: its other jobs then only copy. Each checkpoint's weights are
+    still loaded once, and a checkpoint that another process has in hands is left to it.
+    """
+    every = settings.suite.model(model).all_steps
+    for other in [s for s in every if s > step] + [s for s in every if s < step]:
+        folder = layout.checkpoint(model, other)
+        if time.monotonic() - began > AHEAD:
+            return
+        if not (folder / "checkpoint.json").is_file():
+            continue
+        try:
+            checkpoint = Checkpoint.read(settings, layout, model, other)
+            if not all((folder / name).is_file() for name in checkpoint.manifest["files"]):
+                continue
+            with store.lock(checkpoint.weights, wait=False) as held:
+                if held:
+                    _measure(settings, machine, store, checkpoint, requests)
+        except UserError as error:
+            _log.info("step %s is left to its own job: %s", other, error)
+
+
+def _discard(store: Store, checkpoint: Checkpoint, layout: Layout, machine: Machine, own: Request) -> None:
+    """Remove fetched weights once every experiment of the run is in the store; the manifest stays and brings them back when needed."""
+    with store.lock(checkpoint.weights, wait=False) as held:
+        if not held:
+            return
+        for name in machine.experiments:
+            if name == own.experiment:
+                continue
+            if not layout.stimuli(name).is_file():
+                return
+            try:
+                if store.get(checkpoint.key(Request.read(layout, name))) is None:
+                    return
+            except UserError:
+                return
+        freed = fetch.discard(checkpoint.folder)
+        if freed:
+            _log.info("removed %.1f GB of fetched weights: %s", freed / 1e9, checkpoint.folder)
