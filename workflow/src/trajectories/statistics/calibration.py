@@ -24,11 +24,11 @@ def calibrate(
     *,
     n_sim: int,
     seed: int,
-    family: int = 1,
+    family: int | Sequence[int] = 1,
     truths: Sequence[float] = TRUTHS,
     test: str | None = None,
 ) -> pd.DataFrame:
-    """Rates of verdicts on simulated data, one row per truth.
+    """Rates of verdicts on simulated data, one row per truth and size of family.
 
     A wrong verdict is `supported` where the truth is at most the margin, or `refuted` where it is at least the margin; at the margin itself
     either is wrong, each at most 5 % of the time.
@@ -38,42 +38,47 @@ def calibrate(
         simulate: (generator, true effect on the margin's scale) → the result that the analysis finds on one simulated sample.
         n_sim: simulated samples per truth.
         seed: of the simulations; every truth has its own stream, so more simulations extend the same ones.
-        family: samples that are decided together with Holm's correction, as many as the family has models; all have the same truth.
+        family: how many samples are decided together with Holm's correction, as many as the claim's family has models; several sizes give
+            a row each. The samples of a family have the same truth.
         truths: true effects as multiples of the margin.
-        test: name of the test; by default the results' method, and the family's size.
+        test: name of the test; by default the results' method; the family's size is added.
 
     Returns:
-        Columns of :data:`trajectories.analysis.CALIBRATION`; the rates are per sample and add up to 1. ``n`` and ``n_clusters`` are medians.
+        Columns of :data:`trajectories.analysis.CALIBRATION`; the rates are per sample and add up to 1; ``n`` and ``n_clusters`` are
+        medians.
 
     Raises:
-        ValueError: fewer simulations than the family has members.
+        ValueError: fewer simulations than a family has members.
     """
-    if n_sim < family or family < 1:
-        raise ValueError(f"{n_sim} simulations cannot fill a family of {family}")
+    families = [family] if isinstance(family, int) else list(family)
+    if not families or min(families) < 1 or n_sim < max(families):
+        raise ValueError(f"{n_sim} simulations cannot fill families of {families}")
     sign = -1.0 if claim.sided == "less" else 1.0
     rows = []
     for multiple in truths:
         truth = sign * multiple * claim.margin
         generator = np.random.default_rng([seed, *claim.id.encode(), round(multiple * 1000)])
-        results = [simulate(generator, truth) for _ in range(n_sim - n_sim % family)]
-        verdicts = np.concatenate([_decide(claim, results[i : i + family]) for i in range(0, len(results), family)])
+        results = [simulate(generator, truth) for _ in range(n_sim)]
         clusters = [r.n_clusters for r in results if r.n_clusters is not None]
-        rows.append(
-            {
-                "claim": claim.id,
-                "test": test or results[0].method + (f", Holm over {family}" if family > 1 else ""),
-                "scale": claim.scale,
-                "truth": truth,
-                "margin": claim.margin,
-                "n": int(np.median([r.n for r in results])),
-                "n_clusters": int(np.median(clusters)) if clusters else None,
-                "n_sim": len(results),
-                "seed": seed,
-                "rate_supported": float(np.mean(verdicts == SUPPORTED)),
-                "rate_refuted": float(np.mean(verdicts == REFUTED)),
-                "rate_inconclusive": float(np.mean(verdicts == INCONCLUSIVE)),
-            }
-        )
+        for size in families:
+            whole = range(0, n_sim - n_sim % size, size)
+            verdicts = np.concatenate([_decide(claim, results[i : i + size]) for i in whole])
+            rows.append(
+                {
+                    "claim": claim.id,
+                    "test": (test or results[0].method) + (f"; Holm over {size}" if size > 1 else ""),
+                    "scale": claim.scale,
+                    "truth": truth,
+                    "margin": claim.margin,
+                    "n": int(np.median([r.n for r in results])),
+                    "n_clusters": int(np.median(clusters)) if clusters else None,
+                    "n_sim": len(verdicts),
+                    "seed": seed,
+                    "rate_supported": float(np.mean(verdicts == SUPPORTED)),
+                    "rate_refuted": float(np.mean(verdicts == REFUTED)),
+                    "rate_inconclusive": float(np.mean(verdicts == INCONCLUSIVE)),
+                }
+            )
     return pd.DataFrame(rows, columns=CALIBRATION.names).astype({"n_clusters": "Int64"})
 
 

@@ -1,0 +1,115 @@
+"""What a checkpoint has seen of each item, from the exposures of its model's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from trajectories.statistics.order_regression import components
+
+COVARIATES = ("zlib_bits", "distinct", "repeating", "counting")
+"""Predictors of easy text, which enter every regression over rows."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which rows enter a regression, and by which exposure a row's position is dated.
+
+    Attributes:
+        name: as the claims' ``group`` and the regressions' ``subset`` show it.
+        description: for the report.
+        keep: (panel, recency window) → bool [n].
+        dated: ``latest_row`` or ``first_row``; the same for rows seen once.
+        copies: whether the number of exposures is a covariate.
+        recency: whether being in the recency window is a covariate.
+    """
+
+    name: str
+    description: str
+    keep: Callable[[pd.DataFrame, float], pd.Series]
+    dated: str = "latest_row"
+    copies: bool = False
+    recency: bool = False
+
+
+def _settled(panel: pd.DataFrame, window: float) -> pd.Series:
+    return panel["latest"] <= 1 - window
+
+
+PRIMARY = Subset(
+    "seen once, before the recency window",
+    "rows whose scored tokens were seen exactly once, before the recency window",
+    lambda panel, window: (panel["n_seen"] == 1) & _settled(panel, window),
+)
+SUBSETS = (
+    PRIMARY,
+    Subset("seen once", "rows seen exactly once, recency window included", lambda panel, _: panel["n_seen"] == 1),
+    Subset(
+        "with copies, by the latest",
+        "rows seen any number of times, the latest before the recency window and dated by it; the number is a covariate",
+        lambda panel, window: (panel["n_seen"] >= 1) & _settled(panel, window),
+        copies=True,
+    ),
+    Subset(
+        "with copies, by the first",
+        "rows seen any number of times, the latest before the recency window, dated by the first; the number is a covariate",
+        lambda panel, window: (panel["n_seen"] >= 1) & _settled(panel, window),
+        dated="first_row",
+        copies=True,
+    ),
+)
+RECENCY = Subset(
+    "recency window against the trend",
+    "rows seen exactly once; those of the recency window against the linear trend over the others",
+    lambda panel, _: panel["n_seen"] == 1,
+    recency=True,
+)
+
+
+def panel(items: pd.DataFrame, exposures: pd.DataFrame, measured: pd.DataFrame, step: int, rows_per_step: int) -> pd.DataFrame:
+    """One line per item that the model's order shows at some time.
+
+    Args:
+        items: stimuli: ``item_id``, ``copy_group`` and others, which are kept.
+        exposures: ``item_id, row, step`` in the model's order.
+        measured: ``item_id, logprob, n_tokens, matched, memorized`` at the checkpoint.
+        step: the checkpoint's step; it has seen the exposures at lower steps.
+        rows_per_step: rows per training step of the model.
+
+    Returns:
+        The items' columns and: ``memorized`` (bool), ``logprob`` (nats per token), ``matched`` (share of the span), ``n_seen`` (exposures
+        so far), ``n_all``, ``first_row``, ``latest_row`` (rows of the first and latest exposure so far), ``first``, ``latest`` (the same,
+        scaled to 0 for the first and 1 for the last row seen by the checkpoint); NaN where the item is not yet seen.
+    """
+    seen = exposures[exposures["step"] < step].groupby("item_id")["row"].agg(["size", "min", "max"])
+    seen.columns = pd.Index(["n_seen", "first_row", "latest_row"])
+    counted = exposures.groupby("item_id").size().rename("n_all")
+    found = items.merge(counted, left_on="item_id", right_index=True).merge(seen, left_on="item_id", right_index=True, how="left")
+    found = found.merge(measured[["item_id", "logprob", "n_tokens", "matched", "memorized"]], on="item_id")
+    found["n_seen"] = found["n_seen"].fillna(0).astype(int)
+    found["memorized"] = found["memorized"].astype(bool)
+    found["matched"] = found["matched"] / found["n_tokens"]
+    found["logprob"] = found["logprob"] / found["n_tokens"]
+    last = max(step * rows_per_step - 1, 1)
+    for name in ("first", "latest"):
+        found[name] = found[f"{name}_row"] / last
+    return found.reset_index(drop=True)
+
+
+def clusters(chosen: pd.DataFrame, exposures: pd.DataFrame, step: int | None) -> np.ndarray:
+    """Clusters of the chosen rows of a panel: connected components of batch and copy group.
+
+    Args:
+        chosen: rows of :func:`panel`.
+        exposures: ``item_id, step`` in the model's order; every batch that has shown an item so far joins it.
+        step: the checkpoint's step; None counts also the batches to come, for rows that are not yet seen.
+    """
+    number = pd.Series(np.arange(len(chosen)), index=chosen["item_id"].to_numpy())
+    known = exposures[exposures["item_id"].isin(number.index)]
+    if step is not None:
+        known = known[known["step"] < step]
+    batches = (number.loc[known["item_id"]].to_numpy(), known["step"].to_numpy())
+    return components(len(chosen), batches, (number.to_numpy(), chosen["copy_group"].to_numpy()))

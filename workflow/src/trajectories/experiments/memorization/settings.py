@@ -1,0 +1,78 @@
+"""The experiment's section of the configuration, and the suites that it cannot serve."""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import Field
+
+from trajectories.suites import Strict, Suite
+
+
+class StimuliSettings(Strict):
+    """Which rows are shown to every checkpoint."""
+
+    rows: int = Field(2400, ge=0, description="Rows sampled from each order that is read; orders that hold the same rows share them.")
+    strata: int = Field(20, gt=0, description="Equal parts of the training order; each gives as many rows, spread evenly over its batches.")
+    k: int = Field(32, gt=0, description="Tokens of a row that are given.")
+    l: int = Field(32, gt=0, description="Tokens that follow and are scored.")  # noqa: E741
+    offset: int = Field(0, ge=0, description="Place in the row where the given tokens begin.")
+    canaries: bool = Field(True, description="Embedded suites: show also the planted canaries.")
+    scan_tokens: int = Field(
+        200_000_000, ge=0, description="Orders of at most so many tokens are searched whole for copies of the scored span."
+    )
+
+
+class AnalyseSettings(Strict):
+    """How the claims are tested; fixed before the data are seen."""
+
+    odds_ratio: float = Field(1.25, gt=1, description="Smallest odds ratio of interest, last to first row seen, of being memorized.")
+    shift: float | None = Field(
+        None,
+        gt=0,
+        description="Smallest shift of interest of the span's log-probability, last to first row seen, in standard deviations over rows; "
+        "if absent, the one that corresponds to `odds_ratio`: ln(OR)·√3/π (Chinn 2000).",
+    )
+    recency_window: float = Field(
+        0.1, gt=0, lt=0.5, description="Last share of the rows seen that is set apart, to tell position from recency."
+    )
+    bins: int = Field(20, gt=1, description="Parts of the training order in the figure over positions.")
+    simulations: int = Field(200, ge=40, description="Simulated samples per truth in the calibration of each primary claim.")
+    cluster_correlation: float = Field(
+        0.1, ge=0, lt=1, description="Calibration: correlation, within a cluster, of the simulated tendency to be memorized."
+    )
+
+    @property
+    def log_odds_margin(self) -> float:
+        """Margin of the log odds ratio."""
+        return math.log(self.odds_ratio)
+
+    @property
+    def shift_margin(self) -> float:
+        """Margin of the shift of the log-probability, in standard deviations.
+
+        A logistic model says that a latent variable with standard deviation π/√3 passes a threshold, so a log odds ratio is a shift of that
+        variable by √3/π of its standard deviations (Chinn 2000, *Stat. Med.* 19, 3127).
+        """
+        return self.log_odds_margin * math.sqrt(3) / math.pi if self.shift is None else self.shift
+
+
+class FigureSettings(Strict):
+    """Nothing to choose yet."""
+
+
+class Settings(Strict):
+    """Training order and memorization."""
+
+    stimuli: StimuliSettings = Field(default_factory=StimuliSettings, description="Sample of rows.")
+    analyse: AnalyseSettings = Field(default_factory=AnalyseSettings, description="Margins and the recency window.")
+    figures: FigureSettings = Field(default_factory=FigureSettings, description="Figures.")
+
+
+def unavailable(suite: Suite) -> str | None:
+    """Why the suite cannot serve this experiment, or None."""
+    if suite.source == "published":
+        return "published results hold no measurements of training rows"
+    if not suite.orders:
+        return "the suite's training order is not at hand"
+    return None
