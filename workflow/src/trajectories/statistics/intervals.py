@@ -33,7 +33,7 @@ def wilson(events: np.ndarray, n: np.ndarray, conf_level: float = CONF_LEVEL) ->
 
 
 def binomial_mid_p(events: float, n: float, value: float) -> float:
-    """Mid-p of H0: the proportion is at most ``value``, against a greater one; events and n need not be whole (Lancaster 1961, *JASA* 56)."""
+    """Mid-p of H0: proportion ≤ ``value`` (Lancaster 1961, *J. Am. Stat. Assoc.* 56); events and n need not be whole."""
     value = min(max(value, 0.0), 1.0)
     or_more = stats.beta.cdf(value, events, n - events + 1) if events > 0 else 1.0
     more = stats.beta.cdf(value, events + 1, n - events) if events < n else 0.0

@@ -79,10 +79,10 @@ def agreement(context: AnalysisContext, acquisition: pd.DataFrame) -> tuple[pd.D
     """How far the models agree on the order of acquisition.
 
     Returns:
-        Concordance of all models: ``setting, criterion, models, paradigms, w`` (Kendall's W) with its 95 % jackknife interval over phenomena
-        ``ci_low, ci_high``, permutation ``p``, ``rho`` (mean rank correlation of two models), and the shares of steps that are tied:
-        ``tied_first`` (before the first checkpoint) and ``tied_last`` (not by the end). Then each pair's rank correlation: ``setting,
-        criterion, model, other, rho, p``.
+        Concordance of all models: ``setting, criterion, models, paradigms, w`` (Kendall's W) with its 95 % jackknife interval over
+        phenomena ``ci_low, ci_high``, permutation ``p``, ``rho`` (mean rank correlation of two models), and the shares of steps tied:
+        ``tied_first`` (before the first checkpoint) and ``tied_last`` (not by the end). Then each pair's rank correlation:
+        ``setting, criterion, model, other, rho, p``.
     """
     overall, pairs = [], []
     for (setting, kind), own in acquisition.groupby(["setting", "criterion"], sort=False):

@@ -59,7 +59,8 @@ def _said(row: Mapping[Any, Any]) -> str:
     return (
         f"Set {row['setting']}: over {row['paradigms']} paradigms the orders of acquisition of {row['models']} models agree with Kendall's "
         f"W = {row['w']:.2f} (95 % from {row['ci_low']:.2f} to {row['ci_high']:.2f}; mean rank correlation of two models "
-        f"{row['rho']:.2f}); {row['tied_first']:.0%} of the steps are before the first checkpoint and {row['tied_last']:.0%} after the last, counted as ties."
+        f"{row['rho']:.2f}); {row['tied_first']:.0%} of the steps are before the first checkpoint and {row['tied_last']:.0%} after the "
+        "last, counted as ties."
     )
 
 

@@ -8,16 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trajectories import tables
+from trajectories import data
 from trajectories.errors import UserError
 from trajectories.stimuli import Measure, Stimuli, StimuliContext
 
 COLUMNS = ["set", "paradigm", "phenomenon", "field", "pair", "good", "bad", "seen", "frequency"]
-SOURCE = {
-    "licence": "CC-BY-4.0",
-    "citation": "Warstadt, Parrish, Liu, Mohananey, Peng, Wang and Bowman (2020). BLiMP: The Benchmark of Linguistic Minimal Pairs for "
-    "English. TACL 8.",
-}
 
 
 def stimuli(context: StimuliContext) -> Stimuli:
@@ -36,9 +31,8 @@ def stimuli(context: StimuliContext) -> Stimuli:
                 raise UserError(f"Suite '{context.suite.name}' has no planted paradigms; leave 'planted' out of grammar.stimuli.sets.")
             found = planted(context.truth("paradigms"))
         else:
-            folder = Path(context.data("blimp"))
-            found = blimp(folder)
-            sources["blimp"] = SOURCE | {"sha256": digest(folder)}
+            found = blimp(Path(context.data("blimp")))
+            sources["blimp"] = data.sources("blimp")
         pairs.append(_sampled(found, context.settings.pairs, context.generator(f"grammar pairs {name}")))
     table = pd.concat(pairs, ignore_index=True)
     identical = table["good"] == table["bad"]
@@ -64,11 +58,6 @@ def files(folder: Path) -> list[Path]:
     if not found:
         raise UserError(f"No BLiMP file (*.jsonl) in '{folder}' or its 'data'; point 'data_dir' at a folder that holds 'blimp/data'.")
     return found
-
-
-def digest(folder: Path) -> str:
-    """One digest for all of BLiMP's files."""
-    return tables.digest({path.name: tables.sha256(path) for path in files(folder)}, 64)
 
 
 def blimp(folder: Path) -> pd.DataFrame:
