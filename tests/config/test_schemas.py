@@ -1,0 +1,65 @@
+"""The JSON schemas and the README's table are those of the code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from trajectories import schemas
+from trajectories.errors import UserError
+from trajectories.suites import FOLDER
+
+jsonschema = pytest.importorskip("jsonschema")
+
+
+def test_the_schema_files_are_current() -> None:
+    for path, text in schemas.written().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run python -m trajectories.schemas"
+
+
+def test_the_readmes_table_of_keys_is_current() -> None:
+    if not schemas.README.exists() or schemas.BEGIN not in schemas.README.read_text(encoding="utf-8"):
+        pytest.skip("the README has no table of keys")
+    text = schemas.README.read_text(encoding="utf-8")
+    assert schemas.with_reference(text) == text, "run python -m trajectories.schemas --readme"
+
+
+def test_the_table_stands_between_its_markers_and_nothing_else_changes() -> None:
+    text = f"# A\n{schemas.BEGIN}\nold\n{schemas.END}\n# B\n"
+    found = schemas.with_reference(text)
+    assert found == f"# A\n{schemas.BEGIN}\n{schemas.reference()}{schemas.END}\n# B\n"
+    assert schemas.with_reference(found) == found
+    with pytest.raises(UserError, match="README.md has no"):
+        schemas.with_reference("# A\n")
+
+
+def test_the_table_has_a_row_for_every_key() -> None:
+    rows = [line.split("|")[1].strip(" `") for line in schemas.reference().splitlines()[2:]]
+    assert len(rows) == len(set(rows))
+    assert {"suite", "models", "steps", "data_dir", "grammar.stimuli.pairs", "memorization.analyse.odds_ratio"} <= set(rows)
+    assert "memorization" not in rows
+
+
+def errors(schema: dict[str, Any], value: Any) -> list[str]:
+    return [e.message for e in jsonschema.Draft202012Validator(schema).iter_errors(value)]
+
+
+def test_the_schema_accepts_the_projects_configuration_and_refuses_a_misspelt_key(repository: Path) -> None:
+    config = yaml.safe_load((repository / "config.yaml").read_text(encoding="utf-8"))
+    schema = schemas.config_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert errors(schema, config) == []
+    assert errors(schema, {**config, "modles": "all"})
+    assert errors(schema, {**config, "seed": "one"})
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_suites_file_fits_the_schema_as_written(path: Path) -> None:
+    schema = schemas.suite_schema()
+    content = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    assert errors(schema, content) == []
+    content["models"][0]["laeyrs"] = 2
+    assert errors(schema, content)
