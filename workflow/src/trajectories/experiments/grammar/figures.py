@@ -18,7 +18,7 @@ CENSORED = {"none": "between two checkpoints", "left": "before the first checkpo
 def figures(context: FigureContext) -> list[Figure]:
     """The figures of every set of pairs, at most as many sets as the settings allow."""
     accuracy = context.trajectories[context.trajectories["metric"] == "accuracy"]
-    acquisition, agreement = (context.extra(name) for name in ("acquisition", "agreement"))
+    acquisition, agreement = (context.extra(name) for name in ("acquisition", "agreement"))  # noqa: S610 (a table's name, no SQL)
     found = []
     for setting in list(dict.fromkeys(accuracy["setting"]))[: context.settings.sets]:
         name, own = TITLES.get(setting, setting), accuracy[accuracy["setting"] == setting]
