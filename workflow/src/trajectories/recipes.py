@@ -91,6 +91,8 @@ def content(resolved: Resolved, verb: str, experiment: str | None = None, model:
         sliced = _pruned(suite, [], list(suite.orders), {"training"})
     elif verb == "order":
         sliced = _pruned(suite, [], [order or ""], {"training"} if suite.source == "trained" else set())
+        if suite.source == "hub":
+            extra = {"rows_per_step": _rows_per_step(suite).get(order or "")}
     elif verb == "train":
         sliced = _pruned(suite, [model or ""], None, {"training"})
     elif verb == "published":
