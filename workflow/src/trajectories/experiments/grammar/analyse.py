@@ -42,6 +42,8 @@ def analyse(context: AnalysisContext) -> Analysis:
     own = acquisition[~acquisition["model"].isin(branches)] if len(acquisition) else acquisition
     overall, pairs = acquired.agreement(context, own) if len(own) else (pd.DataFrame(), pd.DataFrame())
     claims, calibration = hypotheses.decide(context, found, own)
+    if any(one.set == "planted" for one in found):
+        notes.append("A planted rule that is not covered is one that the model has not mastered: a fact about the model, not the estimate.")
     if context.published is not None:
         notes.append("Published accuracies are known as proportions only: steps of acquisition have intervals from binomial redraws.")
     return Analysis(

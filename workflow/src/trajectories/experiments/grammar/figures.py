@@ -103,7 +103,7 @@ def _dots(timed: pd.DataFrame, order: list[str], sizes: pd.DataFrame) -> alt.Top
     finite = timed[["lower_tokens", "upper_tokens"]].replace([np.inf, 0], np.nan)
     first, last = float(np.nanmin(finite)), float(np.nanmax(finite))
     data = timed.assign(
-        tokens=timed["upper_tokens"].clip(upper=last),
+        tokens=timed["upper_tokens"].clip(lower=first / 2, upper=last),
         low=timed["ci_low_tokens"].clip(lower=first / 2, upper=last),
         high=timed["ci_high_tokens"].clip(lower=first / 2, upper=last),
         state=timed["censored"].map(CENSORED),
@@ -113,7 +113,8 @@ def _dots(timed: pd.DataFrame, order: list[str], sizes: pd.DataFrame) -> alt.Top
     colours, _ = theme.model_scales(sizes)
     chosen = alt.selection_point(fields=["model"], bind="legend", name="legend_model")
     strength = alt.condition(chosen, alt.value(0.9), alt.value(0.06))
-    base = alt.Chart(data, width=480, height=alt.Step(12)).encode(
+    few = len(colours.domain) <= 5
+    base = alt.Chart(data, width=480, height=alt.Step(5 * len(colours.domain) + 6 if few else 12)).encode(
         y=alt.Y("paradigm:N", sort=order, title=None, axis=alt.Axis(labelFontSize=9, labelLimit=360)),
         color=alt.Color("model:N", scale=colours, sort=None, legend=alt.Legend(title="model", columns=1)),
         opacity=strength,
@@ -125,6 +126,8 @@ def _dots(timed: pd.DataFrame, order: list[str], sizes: pd.DataFrame) -> alt.Top
     tips: list[Any] = [alt.Tooltip(f"{c}:N") for c in ("model", "paradigm", "phenomenon", "state")]
     tips += [alt.Tooltip("lower_step:Q", title="after step", format=","), alt.Tooltip("upper_step:Q", title="by step", format=",")]
     tips += [alt.Tooltip("final:Q", title="final accuracy", format=".1%")]
+    if few:
+        base = base.encode(yOffset=alt.YOffset("model:N", sort=colours.domain, scale=alt.Scale(paddingOuter=0.5)))
     return alt.layer(
         base.mark_rule(strokeWidth=1).encode(x=alt.X("low:Q", title="tokens seen"), x2="high:Q"),
         base.mark_point(size=26, filled=True).encode(x=x, shape=shape, tooltip=tips).add_params(chosen),

@@ -62,7 +62,8 @@ class Scores:
 def right(margin: np.ndarray) -> np.ndarray:
     """Whether the good sentence is chosen, given its log-probability less the bad one's.
 
-    A tie counts as right, as in lm-evaluation-harness, whose argmax takes the first of two equal choices, the good one.
+    A tie counts as right, as in lm-evaluation-harness since 0.4, whose argmax takes the first of two equal choices, the good one; earlier
+    ones counted it as wrong. Only pairs of identical sentences tie (7 of BLiMP's 67,000).
     """
     return margin >= 0
 

@@ -18,6 +18,10 @@ class StimuliSettings(Strict):
         "auto",
         description="Sets of minimal pairs: `planted`, `blimp` or both; `auto` takes the planted ones where there are any, else BLiMP.",
     )
+    leading_space: bool = Field(
+        False,
+        description="Put a space before each sentence, as lm-evaluation-harness does since 0.4; earlier ones, and the published v0 results, do not.",
+    )
     pairs: int | None = Field(None, ge=2, description="Most pairs per paradigm, drawn at random; all of them if absent (BLiMP: 1,000).")
 
 

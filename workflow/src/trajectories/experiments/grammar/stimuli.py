@@ -1,4 +1,8 @@
-"""Minimal pairs as stimuli: each sentence whole, after one end-of-text token, as lm-evaluation-harness scores BLiMP."""
+"""Minimal pairs as stimuli: each sentence whole, after one end-of-text token, as lm-evaluation-harness scores BLiMP.
+
+The harness that made the published v0 results (0.3) put nothing between that token and the sentence; since 0.4 it puts a space there, which
+``grammar.stimuli.leading_space`` does too.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ def stimuli(context: StimuliContext) -> Stimuli:
     if identical.any():
         notes.append(
             f"{identical.sum()} of {len(table):,} pairs consist of two identical sentences "
-            f"({', '.join(sorted(set(table['paradigm'][identical])))}); they count as right, as they do in lm-evaluation-harness."
+            f"({', '.join(sorted(set(table['paradigm'][identical])))}); they count as right, as they do in lm-evaluation-harness since 0.4."
         )
     return Stimuli(_items(table, context), [Measure("logprob")], notes=notes, sources=sources)
 
@@ -95,7 +99,8 @@ def _items(pairs: pd.DataFrame, context: StimuliContext) -> pd.DataFrame:
     pair_id = (pairs["set"] + "/" + pairs["pair"].astype(str)).to_numpy()
     parts = []
     for variant in ("good", "bad"):
-        encoded = tokenizer.encode_batch(pairs[variant].tolist(), add_special_tokens=False)
+        space = " " if context.settings.leading_space else ""
+        encoded = tokenizer.encode_batch([space + sentence for sentence in pairs[variant]], add_special_tokens=False)
         ids = [[context.suite.end_of_text, *e.ids] for e in encoded]
         part = pairs[["set", "paradigm", "phenomenon", "field", "seen", "frequency"]].reset_index(drop=True)
         part.insert(0, "item_id", pair_id + f"/{variant}")
