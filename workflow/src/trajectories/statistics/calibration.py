@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import CALIBRATION, empty
-from trajectories.statistics.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Claim, Result, row, table
+from trajectories.statistics.claims import INCONCLUSIVE, REFUTED, SUPPORTED, Claim, Result, decide, row
 
 TRUTHS = (0.0, 0.5, 1.0, 2.0)
 """True effects as multiples of the margin, in the claim's direction."""
@@ -88,4 +88,5 @@ def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _decide(claim: Claim, results: Sequence[Result]) -> np.ndarray:
-    return table([row(claim, result, f"simulated {i}", 0) for i, result in enumerate(results)])["verdict"].to_numpy()
+    rows = [row(claim, result, f"simulated {i}", 0) for i, result in enumerate(results)]
+    return np.array([verdict for verdict, _ in decide(rows)])

@@ -220,17 +220,15 @@ def row(claim: Claim, result: Result, model: str, step: int, group: str = "", *,
     }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Decide the claims and lay them out with the columns of :data:`trajectories.analysis.CLAIMS`.
+def decide(rows: Sequence[dict[str, Any]]) -> list[tuple[str, tuple[float, float] | None]]:
+    """The verdict of each row, and its two corrected p values (None for descriptive rows).
 
     Holm's correction runs over the primary rows of each family, separately for the two decisions; a primary row that allows no verdict
-    still counts as a member. Descriptive rows are decided on their own p; their adjusted p are absent.
+    still counts as a member. Descriptive rows are decided on their own p.
 
     Args:
         rows: from :func:`row`, in any order; it is kept.
     """
-    if not rows:
-        return empty(CLAIMS)
     adjusted: dict[int, tuple[float, float]] = {}
     families: dict[tuple[str, str], list[int]] = {}
     for i, r in enumerate(rows):
@@ -242,15 +240,30 @@ def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
             holm([rows[i][key] if ok else math.nan for i, ok in zip(members, usable, strict=True)]) for key in ("p_supported", "p_refuted")
         )
         adjusted.update({i: (float(a), float(b)) for i, a, b in zip(members, for_, against, strict=True)})
-    laid = [_laid_out(r, adjusted.get(i)) for i, r in enumerate(rows)]
+    decided = []
+    for i, r in enumerate(rows):
+        used = adjusted.get(i, (r["p_supported"], r["p_refuted"]))
+        decided.append((INCONCLUSIVE if r["objection"] else verdict(*used), adjusted.get(i)))
+    return decided
+
+
+def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Decide the claims (see :func:`decide`) and lay them out with the columns of :data:`trajectories.analysis.CLAIMS`.
+
+    The adjusted p of descriptive rows are absent.
+
+    Args:
+        rows: from :func:`row`, in any order; it is kept.
+    """
+    if not rows:
+        return empty(CLAIMS)
+    laid = [_laid_out(r, decided, adjusted) for r, (decided, adjusted) in zip(rows, decide(rows), strict=True)]
     return pd.DataFrame(laid, columns=CLAIMS.names).astype(dict.fromkeys(("step", "n", "n_clusters", "n_events"), "Int64"))
 
 
-def _laid_out(r: dict[str, Any], adjusted: tuple[float, float] | None) -> dict[str, Any]:
+def _laid_out(r: dict[str, Any], decided: str, adjusted: tuple[float, float] | None) -> dict[str, Any]:
     claim: Claim = r["claim"]
     result: Result = r["result"]
-    used = adjusted if adjusted is not None else (r["p_supported"], r["p_refuted"])
-    decided = INCONCLUSIVE if r["objection"] else verdict(*used)
     names = ("id", "experiment", "family", "statement", "prediction", "rival", "metric", "scale", "margin")
     return {name: getattr(claim, name) for name in names} | {
         "role": r["role"],

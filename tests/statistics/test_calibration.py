@@ -1,0 +1,62 @@
+"""Rates of verdicts on simulated data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from trajectories.analysis import CALIBRATION
+from trajectories.statistics.calibration import calibrate
+from trajectories.statistics.claims import Claim, Result
+
+CLAIM = Claim("c", "e", "f", "s", "p", "r", "m", "log odds ratio", 0.2)
+SD = 0.08
+
+
+def measured(generator: np.random.Generator, truth: float) -> Result:
+    return Result(truth + SD * generator.standard_normal(), SD, n=100, n_clusters=10, method="z")
+
+
+def test_rates_equal_the_normal_tests_size_and_power() -> None:
+    found = calibrate(CLAIM, measured, n_sim=2000, seed=1).set_index("truth")
+    assert found.index.tolist() == [0.0, 0.1, 0.2, 0.4]
+    error = 3 * np.sqrt(0.25 / 2000)
+    critical = stats.norm.ppf(0.95)
+    for truth, rates in found.iterrows():
+        assert rates["rate_supported"] == pytest.approx(stats.norm.sf(critical - (truth - 0.2) / SD), abs=error)
+        assert rates["rate_refuted"] == pytest.approx(stats.norm.cdf(-critical - (truth - 0.2) / SD), abs=error)
+    assert (found[["rate_supported", "rate_refuted", "rate_inconclusive"]].sum(axis=1) - 1).abs().max() < 1e-12
+
+
+def test_a_family_is_decided_with_its_correction() -> None:
+    found = calibrate(CLAIM, measured, n_sim=400, seed=1, family=(1, 4))
+    alone, together = found[~found["test"].str.contains("Holm")], found[found["test"].str.contains("Holm over 4")]
+    assert len(alone) == len(together) == 4
+    assert (together["rate_inconclusive"].to_numpy() >= alone["rate_inconclusive"].to_numpy()).all()
+    assert together["rate_inconclusive"].sum() > alone["rate_inconclusive"].sum()
+
+
+def test_an_overconfident_test_is_found_out() -> None:
+    """A standard error of half its size must show as wrong verdicts at the margin."""
+    found = calibrate(CLAIM, lambda g, t: Result(t + SD * g.standard_normal(), SD / 2), n_sim=400, seed=1).set_index("truth")
+    assert found.loc[0.2, "rate_supported"] > 0.15
+    assert found.loc[0.2, "rate_refuted"] > 0.15
+
+
+def test_claims_of_less_get_truths_of_their_own_sign() -> None:
+    less = Claim("c", "e", "f", "s", "p", "r", "m", "scale", 0.2, "less")
+    found = calibrate(less, measured, n_sim=100, seed=1)
+    assert found["truth"].tolist() == pytest.approx([0.0, -0.1, -0.2, -0.4])
+    assert found["rate_supported"].iloc[-1] > 0.5
+
+
+def test_the_same_seed_gives_the_same_table_in_the_contracts_columns() -> None:
+    first, second = (calibrate(CLAIM, measured, n_sim=50, seed=3) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    assert list(first.columns) == CALIBRATION.names
+
+
+def test_a_family_larger_than_the_number_of_simulations_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot fill"):
+        calibrate(CLAIM, measured, n_sim=3, seed=1, family=4)
