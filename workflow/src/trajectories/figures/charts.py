@@ -14,16 +14,20 @@ import pandas as pd
 from trajectories.figures.look import HOVER, model_scales, nothing, ramp
 
 
+def log_ticks(low: int, high: int) -> list[int]:
+    """Round tick values for a logarithmic axis: powers of ten, with 2 and 5 times these where the range spans less than three decades."""
+    start = max(low, 1)
+    factors = (1, 2, 5) if high < 1000 * start else (1,)
+    return [0] * (low <= 0) + [f * 10**k for k in range(len(str(high))) for f in factors if start <= f * 10**k <= high]
+
+
 def step_axis(steps: pd.Series, title: str = "training step") -> alt.X:
-    """The x encoding of training steps: symmetric logarithm, so that step 0 has a place; the report can turn it linear."""
-    top = max(int(steps.max()), 1) if len(steps) else 1
-    ticks = [0] + [10**k for k in range(len(str(top)))]
-    return alt.X(
-        "step:Q",
-        title=title,
-        scale=alt.Scale(type="symlog", constant=1, domain=[0, top], nice=False),
-        axis=alt.Axis(values=ticks, format="~s", grid=False),
-    )
+    """The x encoding of training steps: logarithmic, symmetrically so where there is a step 0; the report can turn it linear."""
+    low, high = (int(steps.min()), max(int(steps.max()), 1)) if len(steps) else (0, 1)
+    scale = alt.Scale(type="symlog", constant=1, domain=[0, high], nice=False)
+    if 0 < low < high:
+        scale = alt.Scale(type="log", domain=[low, high], nice=False, padding=6)
+    return alt.X("step:Q", title=title, scale=scale, axis=alt.Axis(values=log_ticks(low, high), format="~s", grid=False))
 
 
 def _sentence(column: str) -> str:
@@ -77,7 +81,7 @@ def trajectory(
     x = step_axis(data["step"])
     y = alt.Y("value:Q", title=y_title, scale=y_scale, axis=alt.Axis(format=y_format, tickCount=5))
     number = ".1%" if percent else ".4~g"
-    legend = alt.Legend(title="model", columns=1) if len(colours.domain) > 1 else None
+    legend = alt.Legend(title="model", columns=1, symbolType="stroke", symbolOpacity=1, symbolSize=260) if len(colours.domain) > 1 else None
     colour = alt.Color("model:N", scale=colours, sort=None, legend=legend)
     tips = [
         alt.Tooltip("model:N"),

@@ -10,17 +10,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories.figures.look import COVERED, HOVER, SHAPES, VERDICTS, nothing
-
-
-def is_log(scale: str) -> bool:
-    """Whether a claim's scale is a logarithm (``log odds ratio``), which people read better undone."""
-    return scale.lower().startswith("log")
-
-
-def unlogged(scale: str) -> str:
-    """The name of a logarithmic scale without its logarithm: ``log odds ratio`` or ``log-odds`` → ``odds ratio``."""
-    name = scale[3:].lstrip(" -")
-    return "odds ratio" if name == "odds" else name
+from trajectories.scales import is_log, unlogged
 
 
 def _verdict_colour(title: str | None = "verdict") -> alt.Color:
@@ -92,12 +82,19 @@ def _forest_panel(data: pd.DataFrame, scale: str, order: list[str]) -> alt.Layer
     tips += [alt.Tooltip("margin_to:Q", title="margin", format=".3~g"), alt.Tooltip("step:Q", format=","), alt.Tooltip("n:Q", format=",")]
     tips += [alt.Tooltip("reason:N")]
 
-    base = alt.Chart(plotted, width=420, height=alt.Step(22)).encode(y=alt.Y("label:N", sort=rows, title=None))  # type: ignore[arg-type]
-    axis = alt.Axis(format="~g", tickCount=6, grid=True)
+    base = alt.Chart(plotted, width=420, height=alt.Step(22)).encode(y=alt.Y("label:N", sort=rows, title=None, scale=alt.Scale(padding=0)))  # type: ignore[arg-type]
+    ticks = (
+        [k * 10.0**e for e in range(-4, 5) for k in (1, 2, 5)] if reach.max() < 300 * abs(reach.min()) else [10.0**e for e in range(-4, 5)]
+    )
+    axis = alt.Axis(format="~g", tickCount=6, grid=True, **({"values": ticks} if log else {}))
     zone = base.mark_bar(opacity=0.22, color="#8a9097", height={"band": 1}, clip=True).encode(
         x=alt.X("margin_from:Q", scale=x_scale, title=title, axis=axis), x2="margin_to:Q"
     )
-    nil = base.mark_rule(strokeDash=[3, 3], opacity=0.8).encode(x=alt.X(datum=1 if log else 0))
+    nil = (
+        alt.Chart(pd.DataFrame({"nil": [1 if log else 0]}))
+        .mark_rule(strokeDash=[3, 3], opacity=0.8)
+        .encode(x=alt.X("nil:Q", scale=x_scale, title=title, axis=axis))
+    )
     interval = base.mark_rule(strokeWidth=2.4, clip=True).encode(
         x=alt.X("from:Q", scale=x_scale, title=title), x2="to:Q", color=_verdict_colour()
     )

@@ -39,7 +39,7 @@ def config(dark: bool = False) -> dict[str, Any]:
             "labelColor": ink, "titleColor": soft, "labelFontSize": 12, "titleFontSize": 11, "titleFontWeight": "normal",
             "symbolStrokeWidth": 2.5, "symbolSize": 140, "labelLimit": 300, "rowPadding": 3,
         },
-        "header": {"labelColor": ink, "titleColor": soft, "labelFontSize": 12, "labelFontWeight": "bold", "labelLimit": 320, "titleFontSize": 11},
+        "header": {"labelColor": ink, "titleColor": soft, "labelFontSize": 12, "labelFontWeight": "bold", "labelLimit": 320},
         "title": {"color": ink, "subtitleColor": soft, "anchor": "start", "fontSize": 14, "fontWeight": "bold", "offset": 10},
         "text": {"color": ink},
         "rule": {"color": soft},
