@@ -18,6 +18,9 @@ from trajectories.extraction.model import LanguageModel
 LOGITS = 2**27
 """Most logits of one batch (half a gigabyte in float32), whatever the budget of tokens: a head of 50,000 rows outweighs a small model."""
 
+CPU_TOKENS = 4096
+"""Most tokens of one batch on a CPU, where caches and not parallelism decide: larger ones are some 10 % slower."""
+
 BLOCK = 2**23
 """Most logits that are turned into float32 log-probabilities at a time."""
 
@@ -69,7 +72,7 @@ def measure(
                 wanted[row, items.start[i] - 1 : items.end[i] - 1] = True
         logits, states = model.read(ids, wanted.to(model.device), hidden=tensor is not None)
         if scores is not None:
-            _score(logits, items, batch, scores)
+            _score(logits, items, batch, scores, plan.greedy or plan.generate)
         if tensor is not None:
             rows = torch.arange(len(batch), device=model.device)[:, None]
             columns = torch.from_numpy(items.positions[batch]).to(model.device)  # type: ignore[index]
@@ -77,13 +80,15 @@ def measure(
                 tensor[batch, :, place] = states[layer][rows, columns].float().cpu().numpy()
         advance(len(batch))
 
+    if model.device.type == "cpu":
+        batch_tokens = min(batch_tokens, CPU_TOKENS)
     limit = in_batches(by_length(needed, items.start), cost, batch_tokens, work, model.release)
     _finite(scores, tensor, model, where)
     hits = decode.hits(model, items, scores, limit, advance) if plan.generate and scores is not None else None
     return measures.columns(plan, items.item_id, scores, hits), {} if tensor is None else {"hidden": tensor}
 
 
-def _score(logits: torch.Tensor, items: Items, batch: np.ndarray, scores: Scores) -> None:
+def _score(logits: torch.Tensor, items: Items, batch: np.ndarray, scores: Scores, best_too: bool) -> None:
     """Fill in the scores of a batch; log-softmax and argmax are taken in float32 whatever the logits' dtype."""
     target = np.concatenate([items[i][items.start[i] : items.end[i]] for i in batch]).astype(np.int64)
     place = np.concatenate([np.arange(scores.offsets[i], scores.offsets[i + 1]) for i in batch])
@@ -92,13 +97,14 @@ def _score(logits: torch.Tensor, items: Items, batch: np.ndarray, scores: Scores
         part = logits[begin : begin + block].float()
         goal = torch.from_numpy(target[begin : begin + block]).to(part.device)[:, None]
         at = place[begin : begin + block]
-        # torch.topk leaves open which of equal values it names; torch.max names the first, that is the lowest id
-        predicted = part.max(dim=-1).indices
-        best = part.topk(2, dim=-1).values
         scores.logprob[at] = torch.log_softmax(part, dim=-1).gather(1, goal)[:, 0].cpu().numpy()
-        scores.predicted[at] = predicted.to(torch.int32).cpu().numpy()
-        scores.correct[at] = (predicted == goal[:, 0]).cpu().numpy()
-        scores.margin[at] = (best[:, 0] - best[:, 1]).cpu().numpy()
+        if best_too:
+            # of equal values torch.max names the first, that is the lowest id; torch.topk leaves open which
+            predicted = part.max(dim=-1).indices
+            best = part.topk(2, dim=-1).values
+            scores.predicted[at] = predicted.to(torch.int32).cpu().numpy()
+            scores.correct[at] = (predicted == goal[:, 0]).cpu().numpy()
+            scores.margin[at] = (best[:, 0] - best[:, 1]).cpu().numpy()
 
 
 def _fits(model: LanguageModel, items: Items, plan: Plan, where: str) -> None:

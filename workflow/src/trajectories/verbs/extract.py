@@ -21,7 +21,7 @@ from trajectories.extraction.store import Entry, Store
 from trajectories.hub import fetch
 from trajectories.layout import Layout
 from trajectories.progress import Progress
-from trajectories.provenance import provenance
+from trajectories.provenance import package_versions, provenance
 from trajectories.recipes import Settings
 
 CODE = ("trajectories.extraction.run", "trajectories.extraction.model")
@@ -150,7 +150,7 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
     folder = fetch.ensure(settings.suite.model(checkpoint.model), checkpoint.layout, checkpoint.step)
     models.verify(folder, checkpoint.manifest)
     loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads)
-    versions = provenance_versions()
+    versions = package_versions(("numpy", "torch", "transformers"))
     total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
     with Progress(f"measuring {checkpoint.model} step {checkpoint.step}", total=total, unit="item") as progress:
         for request in missing:
@@ -165,13 +165,6 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
             if loaded.device.type == "cuda":
                 record["device_name"] = torch.cuda.get_device_name(loaded.device)
             store.put(checkpoint.key(request), table, tensors, record)
-
-
-def provenance_versions() -> dict[str, str]:
-    """Versions of the packages that the numbers come from."""
-    from trajectories.provenance import package_versions
-
-    return package_versions(("torch", "transformers", "tokenizers", "numpy"))
 
 
 def _deliver(settings: Settings, checkpoint: Checkpoint, request: Request, entry: Entry) -> None:
@@ -202,16 +195,14 @@ def _go_on(
     Loading torch and transformers takes seconds, measuring a small model less: its other jobs then only copy. Each checkpoint's weights are
     still loaded once, and a checkpoint that another process has in hands is left to it.
     """
-    every = settings.suite.model(model).all_steps
-    for other in [s for s in every if s > step] + [s for s in every if s < step]:
-        folder = layout.checkpoint(model, other)
+    manifests = layout.checkpoint(model, step).parent.glob("step*/checkpoint.json")
+    ready = sorted(int(path.parent.name.removeprefix("step")) for path in manifests)
+    for other in [s for s in ready if s > step] + [s for s in ready if s < step]:
         if time.monotonic() - began > AHEAD:
             return
-        if not (folder / "checkpoint.json").is_file():
-            continue
         try:
             checkpoint = Checkpoint.read(settings, layout, model, other)
-            if not all((folder / name).is_file() for name in checkpoint.manifest["files"]):
+            if not all((checkpoint.folder / name).is_file() for name in checkpoint.manifest["files"]):
                 continue
             with store.lock(checkpoint.weights, wait=False) as held:
                 if held:
