@@ -32,7 +32,7 @@ def test_the_table_stands_between_its_markers_and_nothing_else_changes() -> None
     found = schemas.with_reference(text)
     assert found == f"# A\n{schemas.BEGIN}\n{schemas.reference()}{schemas.END}\n# B\n"
     assert schemas.with_reference(found) == found
-    with pytest.raises(UserError, match="README.md has no"):
+    with pytest.raises(UserError, match=r"README\.md has no"):
         schemas.with_reference("# A\n")
 
 

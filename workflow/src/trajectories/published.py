@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -197,17 +198,20 @@ def items(value: float, stderr: float | None) -> int | None:
     return round(n) if math.isclose(n, round(n), rel_tol=1e-6, abs_tol=1e-3) else None
 
 
-def _with_items(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill in ``n`` of shares where the files do not say it, if all results of a task agree on it."""
+def _with_items(table: pd.DataFrame, known: Mapping[str, int]) -> pd.DataFrame:
+    """Fill in ``n`` of shares where the files do not say it: as all standard errors of a task agree, else (all 0 or 1) as is ``known``."""
     table = table.copy()
     share = table["metric"].isin(SHARES) & table["n"].isna()
     derived = pd.Series([items(v, s) for v, s in zip(table["value"], table["stderr"], strict=True)], index=table.index, dtype="Int64")
     derived = derived.where(share)
     extreme = share & table["value"].isin([0.0, 1.0])
-    for _, group in table[share].groupby(["task", "metric", "num_fewshot"], dropna=False):
+    for (task, *_), group in table[share].groupby(["task", "metric", "num_fewshot"], dropna=False):
         found = derived[group.index]
-        agreed = found.dropna().unique()
-        if len(agreed) == 1 and (found.notna() | extreme[group.index]).all():
+        agreed = list(found.dropna().unique())
+        if not (found.notna() | extreme[group.index]).all():
+            continue
+        agreed = agreed or [number for pattern, number in known.items() if fnmatchcase(task, pattern)][:1]
+        if len(agreed) == 1:
             table.loc[group.index, "n"] = agreed[0]
     return table
 
@@ -234,7 +238,17 @@ def _files(entry: str, root: Path) -> list[Path]:
     return sorted(p for p in found if p.is_file() and p.suffix == ".json")
 
 
-def collect(model: Model, root: Path) -> Collected:
+def _repeated(model: str, here: str, there: str, names: Mapping[str, float]) -> str:
+    """One sentence on files of a folder whose results stand already in earlier files; ``names`` to the largest relative difference."""
+    equal, most = sum(1 for difference in names.values() if difference == 0), max(names.values())
+    which = f"{len(names)} files, such as '{next(iter(names))}'," if len(names) > 1 else f"the file '{next(iter(names))}'"
+    values = "all values are equal" if most == 0 else f"{equal} of {len(names)} are equal and values differ by up to {100 * most:.2g} %"
+    verb = "repeat" if len(names) > 1 else "repeats"
+    place = "an earlier file" if here == there else f"those in '{there}'"
+    return f"{model}: in '{here}', {which} {verb} results of {place}; {values}; the earlier are taken."
+
+
+def collect(model: Model, root: Path, items: Mapping[str, int] | None = None) -> Collected:
     """Read all published results of a model.
 
     Files are read in the order of the model's entries, then by name; where two files hold the same task, metric and number of shots of one
@@ -243,10 +257,11 @@ def collect(model: Model, root: Path) -> Collected:
     Args:
         model: a model with ``published`` entries.
         root: what they are relative to (:func:`root`).
+        items: number of items by pattern of a task's name, for tasks whose results do not tell it (:class:`Published`).
     """
     steps = set(model.all_steps)
     rows: dict[tuple[int, str, str, int | None], dict[str, Any]] = {}
-    repeats: dict[tuple[str, str, bool], list[str]] = {}
+    repeats: dict[tuple[str, str], dict[str, float]] = {}
     found = Collected(pd.DataFrame())
     for entry in model.published:
         files = _files(entry, root)
@@ -261,18 +276,15 @@ def collect(model: Model, root: Path) -> Collected:
                 found.notes.append(f"{model.name}: '{name}' is of step {read.step}, which the suite does not list; left out.")
                 continue
             common = {"model": model.name, "step": read.step, "file": name, "sha256": tables.sha256(path), "layout": read.layout}
-            equal: dict[str, bool] = {}
+            apart: dict[str, float] = {}
             for r in read.results:
                 first = rows.setdefault((read.step, r.task, r.metric, r.num_fewshot), {**asdict(r), **common})
                 if first["file"] != name:
-                    equal[first["file"]] = equal.get(first["file"], True) and first["value"] == r.value
-            for other, same in equal.items():
-                repeats.setdefault((str(Path(name).parent), str(Path(other).parent), same), []).append(Path(name).name)
-    for (here, there, same), names in repeats.items():
-        which = f"'{names[0]}'" if len(names) == 1 else f"{len(names)} files, '{names[0]}' among them,"
-        place = "an earlier file there" if here == there else f"files in '{there}'"
-        values = "equal" if same else "partly different"
-        found.notes.append(f"{model.name}: in '{here}', {which} repeat(s) results of {place} with {values} values; the earlier are taken.")
+                    scale = max(abs(first["value"]), abs(r.value)) or 1.0
+                    apart[first["file"]] = max(apart.get(first["file"], 0.0), abs(first["value"] - r.value) / scale)
+            for other, most in apart.items():
+                repeats.setdefault((str(Path(name).parent), str(Path(other).parent)), {})[Path(name).name] = most
+    found.notes += [_repeated(model.name, here, there, names) for (here, there), names in repeats.items()]
     table = pd.DataFrame(rows.values(), columns=SCHEMA.names).astype({"n": "Int64", "num_fewshot": "Int64"})
-    found.table = _with_items(table).sort_values(["step", "task", "metric", "num_fewshot"], ignore_index=True)
+    found.table = _with_items(table, items or {}).sort_values(["step", "task", "metric", "num_fewshot"], ignore_index=True)
     return found

@@ -23,7 +23,7 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str) -> Non
     if suite.published is None:
         raise UserError(f"Suite '{suite.name}' has no published results; its numbers come from checkpoints.")
     root = published.root(suite.published, machine.data_dir)
-    found = published.collect(suite.model(model), root)
+    found = published.collect(suite.model(model), root, suite.published.items)
     for note in found.notes:
         log.info("%s", note)
     origin = {"repository": suite.published.repository, "commit": suite.published.commit}
