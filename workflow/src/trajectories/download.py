@@ -145,7 +145,7 @@ def github(
             os.replace(folder, final)
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise UserError(
-            f"Cannot download {url} ({str(error).splitlines()[0] if str(error) else type(error).__name__}); {otherwise}."
+            f"Cannot download {url} ({str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__}); {otherwise}."
         ) from error
     except (tarfile.TarError, EOFError) as error:
         raise UserError(f"The archive {url} is damaged ({error}); run again, or {otherwise}.") from error
