@@ -11,7 +11,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 # this copy's code, whatever else is installed: for the rules here, and for the commands that they call
@@ -26,7 +25,9 @@ try:
     RUN = configuration.resolve(dict(config))
     recipes.prepare(RUN)
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    # the sentence alone: an exception would add Snakemake's lines of where in this file it was raised
+    print(error, file=sys.stderr)
+    sys.exit(1)
 
 ROOT = str(RUN.root)
 MODELS = [model.name for model in RUN.models]
