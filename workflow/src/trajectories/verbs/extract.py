@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from trajectories import tables
 from trajectories.cli import Machine
 from trajectories.code import code_digest
@@ -108,6 +110,9 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: 
     store = Store(layout.store)
     checkpoint = Checkpoint.read(settings, layout, model, step)
     own = Request.read(layout, experiment)
+    if checkpoint.manifest.get("missing"):
+        _leave_out(settings, checkpoint, own)
+        return
     entry = store.get(checkpoint.key(own))
     if entry is None:
         with store.lock(checkpoint.weights):
@@ -122,6 +127,16 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: 
         _deliver(settings, checkpoint, own, entry)
     if not machine.keep_checkpoints and settings.suite.source == "hub":
         _discard(store, checkpoint, layout, machine, own)
+
+
+def _leave_out(settings: Settings, checkpoint: Checkpoint, request: Request) -> None:
+    """Write a measurement without items for a checkpoint that its manifest says is missing; the analysis leaves it out by the audit."""
+    layout, model, step = checkpoint.layout, checkpoint.model, checkpoint.step
+    _log.warning("%s step %d is left out: %s", model, step, checkpoint.manifest["missing"])
+    targets = {"model": model, "step": step, "experiment": request.experiment}
+    inputs = [layout.stimuli(request.experiment), checkpoint.folder / "checkpoint.json"]
+    about = provenance(settings, layout, "extract", inputs, targets=targets, missing=checkpoint.manifest["missing"])
+    tables.write_table(pa.table({"item_id": pa.array([], pa.string())}), layout.measurement(model, step, request.experiment), about)
 
 
 def _siblings(layout: Layout, machine: Machine, experiment: str) -> list[Request]:
@@ -202,7 +217,7 @@ def _go_on(
             return
         try:
             checkpoint = Checkpoint.read(settings, layout, model, other)
-            if not all((checkpoint.folder / name).is_file() for name in checkpoint.manifest["files"]):
+            if checkpoint.manifest.get("missing") or not all((checkpoint.folder / name).is_file() for name in checkpoint.manifest["files"]):
                 continue
             with store.lock(checkpoint.weights, wait=False) as held:
                 if held:
