@@ -125,9 +125,7 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
         run = self.run
         if run.total:
             spent = view.clock(run.clock() - run.began)
-            if run.done == run.total:
-                self.console.print(f"All {run.total} jobs done in {spent}.")
-            else:
-                self.console.print(f"{run.done} of {run.total} jobs done in {spent}; {run.failed} failed. Run again to go on from here.")
+            more = f"; {run.failed} failed. Run again to go on from here." if run.failed or run.done < run.total else "."
+            self.console.print(f"{run.done} of {run.total} jobs done in {spent}{more}")
             run.stages = {}
         super().close()
