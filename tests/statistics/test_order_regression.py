@@ -92,6 +92,18 @@ def test_constant_and_redundant_covariates_are_left_out() -> None:
     assert design(position, covariates, power=2)[1] == ("intercept", "position", "position²", "new")
 
 
+def test_a_covariate_that_marks_a_few_rows_only_is_left_out() -> None:
+    rows = np.arange(200)
+    assert "rare" not in design(rows / 199, {"rare": rows % 30 == 1})[1]
+    assert "common" in design(rows / 199, {"common": rows % 10 == 1})[1]
+
+
+def test_outcomes_without_any_event_give_no_interval() -> None:
+    x, names = design(np.linspace(0, 1, 50))
+    assert firth_logistic(np.zeros(50), x, np.arange(50), names).result("position").problem == "none of 50 units are events"
+    assert firth_logistic(np.ones(50), x, np.arange(50), names).result("position").problem == "all of 50 units are events"
+
+
 def test_positions_without_spread_or_too_few_clusters_say_why() -> None:
     y, ones = np.arange(30.0), np.ones(30)
     flat = linear(y, np.column_stack([ones, ones]), np.arange(30), TERMS).result("position")
@@ -172,7 +184,7 @@ def test_rare_events_do_not_bias_the_slope() -> None:
         memorized, _, position, clusters = sample(generator, 1.0, 0.03)
         x, names = design(position)
         estimates.append(firth_logistic(memorized, x, clusters, names).result("position").estimate)
-    assert np.mean(estimates) == pytest.approx(1.0, abs=3 * np.std(estimates) / math.sqrt(200))
+    assert np.mean(estimates) == pytest.approx(1.0, abs=3 * float(np.std(estimates)) / math.sqrt(200))
 
 
 def test_a_result_in_other_units_is_scaled_whole() -> None:

@@ -175,16 +175,20 @@ def p_values(claim: Claim, result: Result) -> tuple[float, float]:
 
 def objection(result: Result) -> str | None:
     """Why no verdict but `inconclusive` is possible, as a sentence, or None."""
-    if result.problem is not None:
-        return f"No verdict is possible: {result.problem}."
     if result.n_events is not None:
         events, rest = result.n_events, result.n - result.n_events
         if min(events, rest) < MIN_EVENTS:
-            few = f"only {events} events" if events < rest else f"only {rest} non-events"
-            return f"There are {few} among {result.n}; a verdict needs at least {MIN_EVENTS} of each."
+            few = _counted(events, "event") if events < rest else _counted(rest, "non-event")
+            return f"There {few} among {result.n:,}; a verdict needs at least {MIN_EVENTS} of each."
+    if result.problem is not None:
+        return f"No verdict is possible: {result.problem}."
     if not result.finite:
         return "No verdict is possible: the estimate has no finite interval."
     return None
+
+
+def _counted(number: int, what: str) -> str:
+    return f"is only {number} {what}" if number == 1 else f"are {'only ' if number else ''}{number or 'no'} {what}s"
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -24,6 +24,9 @@ from scipy.special import expit
 
 from trajectories.statistics.claims import Result
 
+LEAST_VARIED = 10
+"""A covariate enters only if at least so many units differ from its commonest value."""
+
 _MOST_ITERATIONS, _TOLERANCE, _LARGEST_STEP = 50, 1e-7, 5.0
 
 
@@ -100,7 +103,8 @@ class Fit:
 def design(position: np.ndarray, covariates: Mapping[str, np.ndarray] | None = None, power: int = 1) -> tuple[np.ndarray, tuple[str, ...]]:
     """The columns of the regression: intercept, position, covariates in standard units.
 
-    Covariates that do not vary, or that the columns before them already determine, are left out.
+    Covariates that the columns before them already determine are left out, and so are those that differ from their commonest value in fewer
+    than :data:`LEAST_VARIED` units, which could fit those units and little else.
 
     Args:
         position: [n], 0 for the first row seen and 1 for the last.
@@ -118,7 +122,8 @@ def design(position: np.ndarray, covariates: Mapping[str, np.ndarray] | None = N
     for name, values in (covariates or {}).items():
         value = np.asarray(values, dtype=float)
         spread = value.std() if len(value) else 0.0
-        if not np.isfinite(spread) or spread < 1e-12:
+        _, times = np.unique(value, return_counts=True)
+        if not np.isfinite(spread) or spread < 1e-12 or len(value) - times.max() < LEAST_VARIED:
             continue
         standard = (value - value.mean()) / spread
         known = np.stack(columns, axis=1)
@@ -164,6 +169,8 @@ def firth_logistic(y: np.ndarray, x: np.ndarray, clusters: np.ndarray, names: tu
     y = np.asarray(y, dtype=float)
     method = "Firth logistic regression, cluster jackknife (CV3L)"
     problem = _unusable(x, clusters)
+    if not 0 < y.sum() < len(y):
+        problem = f"{'all' if y.sum() else 'none'} of {len(y)} units are events"
     if problem:
         return _no_fit(names, len(y), clusters, int(y.sum()), method, problem)
     beta = np.zeros(x.shape[1])

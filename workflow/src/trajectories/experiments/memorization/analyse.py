@@ -18,7 +18,7 @@ from trajectories.experiments.memorization.panel import PRIMARY, RECENCY, SUBSET
 from trajectories.experiments.memorization.regressions import LEAST_CLUSTERS, LOGPROB, MEMORIZED, Regression, regress, terms
 from trajectories.experiments.memorization.simulations import simulation
 from trajectories.statistics.calibration import calibrate, joined
-from trajectories.statistics.claims import INCONCLUSIVE, Result, row, table
+from trajectories.statistics.claims import INCONCLUSIVE, MIN_EVENTS, Result, objection, row, table
 from trajectories.statistics.intervals import t_interval
 
 OWN = ["model", "step", "metric", "level", "group", "setting", "value", "stderr", "ci_low", "ci_high", "n", "method"]
@@ -111,7 +111,7 @@ def _describe(c: Checkpoint, found: Found, window: float) -> None:
     fitted = regress(c.rows, c.exposures, c.step, PRIMARY, window)
     for outcome, regression in (fitted or {}).items():
         result = regression.result()
-        if not result.finite:
+        if objection(result):
             continue
         low, high = t_interval(result.estimate, result.stderr, result.df)
         slope = {"metric": SLOPES[outcome], "level": "subset", "group": PRIMARY.name, "value": result.estimate, "stderr": result.stderr}
@@ -176,7 +176,7 @@ def _calibration(context: AnalysisContext, found: Found) -> pd.DataFrame:
     claims, settings, tables = declared(context.settings), context.settings, []
     for name, outcome in OUTCOMES.items():
         regression = found.primary[largest][outcome]
-        if not regression.result().finite or (outcome == MEMORIZED and not 0 < regression.y.sum() < len(regression.y)):
+        if objection(regression.result()):
             continue
         simulate = simulation(regression, settings.cluster_correlation)
         families = sorted({1, len(context.suite.models)})
@@ -198,14 +198,16 @@ def _note(found: Found, decided: pd.DataFrame, settings: Any) -> None:
     )
     for claim in decided[(decided["role"] == "primary") & (decided["verdict"] == INCONCLUSIVE)].itertuples():
         stderr = (claim.ci_high - claim.ci_low) / 2 / stats.norm.ppf(0.95)
-        if np.isfinite(stderr):
+        few = pd.notna(claim.n_events) and min(claim.n_events, claim.n - claim.n_events) < MIN_EVENTS
+        if np.isfinite(stderr) and not few:
             needed = claim.n * ((stats.norm.ppf(0.95) + stats.norm.ppf(0.8)) * stderr / claim.margin) ** 2
             found.notes.append(
                 f"{claim.model}, {claim.id}: to rule an effect of the margin out with power 0.8 if there is none would take about "
                 f"{needed:,.0f} rows like these; there are {claim.n:,}."
             )
     for r in found.regressions:
-        if r["term"] == "position²" and np.isfinite(r["stderr"]):
+        few = r["n_events"] is not None and min(r["n_events"], r["n"] - r["n_events"]) < MIN_EVENTS
+        if r["term"] == "position²" and np.isfinite(r["stderr"]) and not few:
             p = 2 * stats.t.sf(abs(r["estimate"]) / r["stderr"], r["df"])
             if p < 0.05:
                 found.notes.append(
