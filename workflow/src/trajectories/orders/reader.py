@@ -59,10 +59,10 @@ class RowReader:
         unique, where = np.unique(wanted, return_inverse=True)
         width = self.row_tokens * _DTYPE.itemsize
         found = np.empty((len(unique), self.row_tokens), np.uint16)
-        for run in np.split(np.arange(len(unique)), np.flatnonzero(np.diff(unique) > 1) + 1):
-            if run.size:
-                data = self._source.read(int(unique[run[0]]) * width, (int(unique[run[-1]]) + 1) * width)
-                found[run] = np.frombuffer(data, _DTYPE).reshape(len(run), self.row_tokens)
+        runs = [run for run in np.split(np.arange(len(unique)), np.flatnonzero(np.diff(unique) > 1) + 1) if run.size]
+        ranges = [(int(unique[run[0]]) * width, (int(unique[run[-1]]) + 1) * width) for run in runs]
+        for run, data in zip(runs, self._source.read(ranges), strict=True):
+            found[run] = np.frombuffer(data, _DTYPE).reshape(len(run), self.row_tokens)
         return found[where.reshape(wanted.shape)]
 
     def step_of(self, rows: int | np.ndarray) -> Any:

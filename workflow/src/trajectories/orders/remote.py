@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from trajectories import tables
 from trajectories.errors import UserError
 from trajectories.orders.sources import pieces
 from trajectories.suites import Order
+
+_CONNECTIONS = 8
 
 
 class HubShards:
@@ -26,27 +30,54 @@ class HubShards:
         self._repository, self._revision, self._shards = repository, revision, list(shards)
         self._sizes = [shard["bytes"] for shard in self._shards]
 
-    @cached_property
-    def _files(self) -> Any:
-        from huggingface_hub import HfFileSystem
+    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        parts = [pieces(self._sizes, start, stop) for start, stop in ranges]
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            data = pool.map(lambda part: self._request(*part), [part for of_range in parts for part in of_range])
+            return [b"".join(itertools.islice(data, len(of_range))) for of_range in parts]
 
-        return HfFileSystem(use_listings_cache=True)
+    def _request(self, file: int, first: int, end: int) -> bytes:
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
-    def read(self, start: int, stop: int) -> bytes:
-        parts = []
-        for file, first, end in pieces(self._sizes, start, stop):
-            path = f"datasets/{self._repository}@{self._revision}/{self._shards[file]['name']}"
-            try:
-                data = self._files.cat_file(path, start=first, end=end)
-            except Exception as error:
-                raise UserError(f"Cannot read bytes {first} to {end} of '{path}' on the Hub ({type(error).__name__}: {error}); try again later.") from error
-            if len(data) != end - first:
-                raise UserError(f"The Hub sent {len(data)} of {end - first} bytes of '{path}' from byte {first}; try again later.")
-            parts.append(data)
-        return b"".join(parts)
+        name = self._shards[file]["name"]
+        where = f"bytes {first} to {end} of '{name}' in '{self._repository}'"
+        headers = build_hf_headers(library_name="pythia-trajectories") | {"Range": f"bytes={first}-{end - 1}", "Accept-Encoding": "identity"}
+        url = hf_hub_url(self._repository, name, repo_type="dataset", revision=self._revision, endpoint=_endpoint())
+        try:
+            with http_stream_backoff("GET", url, headers=headers, timeout=60, follow_redirects=True) as response:
+                hf_raise_for_status(response)
+                # checked before the body is read: a whole shard has tens of gigabytes
+                ranged = response.status_code == 206
+                data: bytes = response.read() if ranged else b""
+        except (HfHubHTTPError, OSError, *_transport_errors()) as error:
+            raise UserError(f"Cannot read {where} from the Hub ({_short(error)}); check the network and run again.") from error
+        if not ranged:
+            raise UserError(f"The server ignores ranges, so {where} would cost the whole shard; check HF_ENDPOINT.")
+        if len(data) != end - first:
+            raise UserError(f"The Hub sent {len(data)} instead of {end - first} bytes for {where}; run again.")
+        return data
 
     def verify(self) -> None:
-        raise UserError(f"The order of '{self._repository}' is read by range; only a downloaded copy can be checked whole.")
+        raise UserError(f"The order in '{self._repository}' is read by range; only a downloaded copy can be checked whole.")
+
+
+def _endpoint() -> str:
+    """Address of the Hub: ``HF_ENDPOINT`` if set now, not when the client was imported."""
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    import httpx2
+
+    return (httpx2.TransportError,)
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}"
 
 
 def write_remote(folder: Path, name: str, order: Order, rows_per_step: int | None, provenance: dict[str, Any]) -> dict[str, Any]:
@@ -62,11 +93,11 @@ def write_remote(folder: Path, name: str, order: Order, rows_per_step: int | Non
         raise UserError(f"Order '{name}' is not published (its suite names no repository, index, shards or model), so its rows cannot be read.")
     wanted = [order.index, *order.shards]
     try:
-        api = HfApi()
+        api = HfApi(endpoint=_endpoint())
         commit = api.dataset_info(order.repository).sha
         found = {file.path: file for file in api.get_paths_info(order.repository, wanted, repo_type="dataset", revision=commit)}
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise UserError(f"Cannot ask the Hub for the files of '{order.repository}' ({type(error).__name__}: {error}); check the network.") from error
+    except (HfHubHTTPError, OSError, *_transport_errors()) as error:
+        raise UserError(f"Cannot ask the Hub for the files of '{order.repository}' ({_short(error)}); check the network and run again.") from error
     absent = [path for path in wanted if path not in found]
     if absent:
         raise UserError(f"The Hub's '{order.repository}' has no '{absent[0]}'; correct the suite's list of shards.")

@@ -15,8 +15,8 @@ from trajectories.errors import UserError
 class Source(Protocol):
     """The concatenation of an order's shards, as bytes."""
 
-    def read(self, start: int, stop: int) -> bytes:
-        """The bytes [start, stop) of the concatenated shards; both lie within them."""
+    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes [start, stop) of the concatenated shards for each ``(start, stop)``, all within them."""
         ...
 
     def verify(self) -> None:
@@ -61,7 +61,10 @@ class LocalShards:
             if size != shard["bytes"]:
                 raise UserError(f"Shard '{path}' has {size} bytes instead of {shard['bytes']}; it is damaged: delete it and write the order again.")
 
-    def read(self, start: int, stop: int) -> bytes:
+    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        return [self._read(start, stop) for start, stop in ranges]
+
+    def _read(self, start: int, stop: int) -> bytes:
         parts = []
         for file, first, end in pieces(self._sizes, start, stop):
             if file not in self._maps:
