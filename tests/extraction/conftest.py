@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
 from extraction.tiny import VOCABULARY, Place
 from trajectories.extraction.model import LanguageModel
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 
 @pytest.fixture(scope="session")

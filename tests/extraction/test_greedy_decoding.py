@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from extraction.tiny import VOCABULARY, asked, items_of
 from trajectories.extraction.model import LanguageModel
 from trajectories.extraction.run import measure

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from extraction.tiny import asked, items_of
 from trajectories.errors import UserError
 from trajectories.extraction.batches import by_length, in_batches, out_of_memory, take

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-
 from extraction.tiny import asked, items_of, table_of
 from trajectories.errors import UserError
 from trajectories.extraction import items, measures

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-
 from extraction.tiny import VOCABULARY, asked, items_of
 from trajectories.errors import UserError
 from trajectories.extraction import run
 from trajectories.extraction.measures import Scores
 from trajectories.extraction.model import LanguageModel
 from trajectories.extraction.run import measure
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 
 def plain(module: Any, sequence: list[int], start: int, end: int) -> torch.Tensor:
@@ -222,7 +221,7 @@ def test_sequences_beyond_the_context_are_refused_but_a_row_with_its_last_target
 
 def test_a_layer_that_the_model_does_not_have_is_refused(model: LanguageModel) -> None:
     plan = asked("hidden", layers=[4])
-    with pytest.raises(UserError, match="layer 4 .* from 0 to 3"):
+    with pytest.raises(UserError, match=r"layer 4 .* from 0 to 3"):
         measure(model, items_of([[0, 1]], plan), plan, 64, "test")
 
 

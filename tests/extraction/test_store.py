@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from safetensors.numpy import load_file
-
 from trajectories.errors import UserError
 from trajectories.extraction.store import ABANDONED, Store
 

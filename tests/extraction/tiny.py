@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-
 from trajectories import tables
 from trajectories.cli import Machine
 from trajectories.extraction import items, measures
@@ -57,7 +56,7 @@ class Place:
             "heads": 4,
             "head_width": 8,
             "vocabulary": VOCABULARY,
-            "parameters_total": 1,
+            "parameters_total": 2 * VOCABULARY * 32 + 1,
             "parameters_non_embedding": 1,
             "learning_rate": 1e-3,
             "rows_per_step": 4,
