@@ -12,6 +12,9 @@ from trajectories.experiments.memorization.panel import clusters
 from trajectories.statistics.intervals import t_interval, wilson
 from trajectories.statistics.order_regression import linear
 
+LEAST_ROWS = 20
+"""Groups of fewer rows are not described."""
+
 
 def share(events: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """A share with Wilson's interval on the effective sample size, ``n`` divided by the clusters' design effect (at least 1).
@@ -61,7 +64,7 @@ def by_exposure(panel: pd.DataFrame, exposures: pd.DataFrame, step: int, window:
     }
     for name, mask in groups.items():
         chosen = panel[mask]
-        if len(chosen):
+        if len(chosen) >= LEAST_ROWS:
             labels = clusters(chosen, exposures, None if name == "not yet seen" else step)
             place = {"level": "exposure", "group": name}
             yield place | {"metric": "extractable"} | share(chosen["memorized"].to_numpy(), labels)

@@ -1,0 +1,165 @@
+"""What ``memorization`` draws: rows seen and not yet seen over training, outcomes by place in the order, slopes, and canaries."""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from trajectories.figures import Figure, FigureContext, theme
+
+SLOPES = {
+    "slope_log_odds": ("slope-memorized", "odds of being memorized", "log odds ratio, last to first row seen", "late-rows-memorized"),
+    "slope_logprob": ("slope-likelihood", "log-probability", "SD of the span's log-probability, last to first row", "late-rows-likelier"),
+}
+PARTS = {"before": "#00768f", "recency window": "#c8442c"}
+
+
+def figures(context: FigureContext) -> list[Figure]:
+    """The experiment's figures; one without data is left out."""
+    table = context.trajectories
+    rows = table[table["level"] == "exposure"]
+    found = [
+        Figure(
+            "extractable",
+            "Rows that the model can recite",
+            "Share of rows of which greedy decoding gives the scored tokens after the given ones, by what the checkpoint has seen of them; "
+            "bands are 95 % intervals that respect batches and copies. The distance from the rows not yet seen is what training did.",
+            theme.trajectory(rows[rows["metric"] == "extractable"], "extractable", facet="group", columns=2, width=270, percent=True),
+            steps_axis=True,
+        ),
+        Figure(
+            "likelihood",
+            "Probability of rows seen and not yet seen",
+            "Mean log-probability of the scored tokens in nats per token. Where rows seen once keep above those not yet seen, a single "
+            "exposure left a trace.",
+            theme.trajectory(rows[rows["metric"] == "logprob"], "log-probability per token", facet="group", columns=2, width=270),
+            steps_axis=True,
+        ),
+    ]
+    found += _positions(context)
+    found += [figure for metric in SLOPES for figure in _slope(context, metric)]
+    found += _canaries(table)
+    return found + _variants(context.claims, theme.model_order(table))
+
+
+def _positions(context: FigureContext) -> list[Figure]:
+    positions = context.extra("positions")  # noqa: S610 (a table's name, no SQL)
+    if positions.empty:
+        return []
+    models = theme.model_order(context.trajectories)
+    drawn = []
+    for metric, title in (("extractable", "extractable"), ("logprob", "log-probability per token")):
+        percent = metric == "extractable"
+        drawn.append(
+            Figure(
+                "position-memorized" if percent else "position-likelihood",
+                f"Place in the training order and {'memorization' if percent else 'probability'}",
+                f"Rows seen exactly once by each model's last checkpoint, by their place among them: {title}, with 95 % intervals. If later "
+                "rows were better memorized, the points would rise from left to right; a rise in the recency window alone is recency.",
+                _by_place(positions[positions["metric"] == metric], title, models, percent),
+            )
+        )
+    return drawn
+
+
+def _by_place(data: pd.DataFrame, title: str, models: list[str], percent: bool) -> alt.TopLevelMixin:
+    data = data[["model", "x", "part", "value", "ci_low", "ci_high", "n"]]
+    number = ".1%" if percent else ".3f"
+    scale = alt.Scale(zero=percent)
+    colour = alt.Color("part:N", title=None, scale=alt.Scale(domain=list(PARTS), range=list(PARTS.values())))
+    base = alt.Chart(width=250, height=140).encode(
+        x=alt.X(
+            "x:Q",
+            title="place among the rows seen",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
+        ),
+        color=colour,
+    )
+    y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format=".0%" if percent else "~g", tickCount=5))
+    tips = [alt.Tooltip("model:N"), alt.Tooltip("x:Q", title="place", format=".3f")]
+    tips += [alt.Tooltip("value:Q", title=title, format=number), alt.Tooltip("n:Q", title="rows", format=",")]
+    interval = base.mark_rule(opacity=0.6).encode(y=alt.Y("ci_low:Q", title=title, scale=scale), y2="ci_high:Q")
+    point = base.mark_point(size=40, opacity=1).encode(y=y, tooltip=tips)
+    chart = alt.layer(interval, point, data=data).facet(alt.Facet("model:N", sort=models, title=None), columns=2)
+    return chart.resolve_scale(y="independent")
+
+
+def _slope(context: FigureContext, metric: str) -> list[Figure]:
+    name, outcome, title, claim = SLOPES[metric]
+    data = context.trajectories[context.trajectories["metric"] == metric]
+    margins = context.claims.loc[context.claims["id"] == claim, "margin"]
+    if data.empty or margins.empty:
+        return []
+    margin = float(margins.iloc[0])
+    zone = alt.Chart(pd.DataFrame({"low": [-margin], "high": [margin]})).mark_rect(opacity=0.18, color="#8a9097", clip=True)
+    # early checkpoints have seen few rows; their intervals would leave no room for the others
+    steady = data[data["stderr"] <= 5 * margin]
+    reach = float(np.nanmax(np.abs(steady[["ci_low", "ci_high"]].to_numpy()))) if len(steady) else 5 * margin
+    y_range = [-max(reach, 1.5 * margin), max(reach, 1.5 * margin)]
+    lines = theme.trajectory(steady if len(steady) else data, title, reference=0.0, domain=y_range)
+    return [
+        Figure(
+            name,
+            f"Effect of the place in the order on the {outcome}",
+            f"Difference between the last and the first row seen ({title}) at each checkpoint, among rows seen once, the recency window set "
+            "apart; bands are 95 % intervals, the grey zone holds effects too small to matter. A band inside or below the zone rules the "
+            "effect out. Checkpoints whose standard error exceeds five margins are not drawn.",
+            alt.layer(zone.encode(y=alt.Y("low:Q", title=title), y2="high:Q"), lines),
+            steps_axis=True,
+        )
+    ]
+
+
+def _canaries(table: pd.DataFrame) -> list[Figure]:
+    data = table[(table["level"] == "copies") & table["metric"].isin(["extractable", "matched"])]
+    if data.empty:
+        return []
+    data = data[data["step"] == data.groupby("model")["step"].transform("max")]
+    data = data.assign(
+        copies=data["group"].astype(int),
+        measure=data["metric"].map({"extractable": "extractable", "matched": "share of the span matched"}),
+    )
+    data = data[["model", "parameters_non_embedding", "step", "copies", "measure", "value", "ci_low", "ci_high", "n"]]
+    colours, dashes = theme.model_scales(data)
+    copies = alt.Axis(values=sorted(set(data["copies"])), grid=False)
+    base = alt.Chart(width=270, height=200).encode(
+        x=alt.X("copies:Q", title="planted copies", scale=alt.Scale(type="log", base=2), axis=copies),
+        color=alt.Color("model:N", scale=colours, sort=None),
+    )
+    scale = alt.Scale(domain=[0, 1], clamp=True)
+    y = alt.Y("value:Q", title="share", scale=scale, axis=alt.Axis(format=".0%", tickCount=5))
+    tips = [alt.Tooltip("model:N"), alt.Tooltip("copies:Q"), alt.Tooltip("value:Q", title="share", format=".1%")]
+    tips.append(alt.Tooltip("n:Q", title="canaries"))
+    interval = base.mark_rule(opacity=0.4).encode(y=alt.Y("ci_low:Q", title="share", scale=scale), y2="ci_high:Q")
+    line = base.mark_line().encode(y=y, strokeDash=alt.StrokeDash("model:N", scale=dashes, sort=None))
+    point = base.mark_point(size=40, opacity=1).encode(y=y, tooltip=tips)
+    chart = alt.layer(interval, line, point, data=data).facet(alt.Facet("measure:N", title=None), columns=2)
+    return [
+        Figure(
+            "canaries",
+            "Canaries by their number of copies",
+            "Random sequences planted a known number of times, at each model's last checkpoint: share whose scored tokens greedy decoding "
+            "gives, and mean share that it gives before its first error; 95 % intervals over canaries. More copies should never mean less.",
+            chart,
+        )
+    ]
+
+
+def _variants(claims: pd.DataFrame, models: list[str]) -> list[Figure]:
+    chosen = claims[claims["id"].isin([claim for *_, claim in SLOPES.values()])].copy()
+    few = chosen["n_events"].notna() & (chosen["n_events"] < 20)
+    chosen = chosen[~few]
+    if chosen.empty:
+        return []
+    chosen["group"] = chosen["group"].where(chosen["group"] != "", "primary")
+    return [
+        Figure(
+            "variants",
+            "The same question asked otherwise",
+            "The primary regression beside ones that include the recency window, or rows with copies dated by the latest or the first "
+            "exposure. Only the primary rows decide; the others show how much the answer hangs on that choice.",
+            theme.forest(chosen, models, primary_only=False),
+        )
+    ]
