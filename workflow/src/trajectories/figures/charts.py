@@ -27,7 +27,14 @@ def step_axis(steps: pd.Series, title: str = "training step") -> alt.X:
     scale = alt.Scale(type="symlog", constant=1, domain=[0, high], nice=False)
     if 0 < low < high:
         scale = alt.Scale(type="log", domain=[low, high], nice=False, padding=6)
-    return alt.X("step:Q", title=title, scale=scale, axis=alt.Axis(values=log_ticks(low, high), format="~s", grid=False))
+    return alt.X(
+        "step:Q", title=title, scale=scale, axis=alt.Axis(values=log_ticks(low, high), labelExpr="format(datum.value, '~s')", grid=False)
+    )
+
+
+def panels_per_row(n: int, most: int) -> int:
+    """How many of ``n`` panels stand side by side: at most ``most``, or one fewer where that leaves fewer gaps in the last row."""
+    return n if n <= most else min((most, max(most - 1, 1)), key=lambda columns: -n % columns)
 
 
 def _sentence(column: str) -> str:
@@ -122,7 +129,7 @@ def trajectory(
     if facet:
         order = list(dict.fromkeys(data[facet].astype(str)))
         head = alt.Header(title=header, labelExpr="datum.label")
-        chart = chart.facet(alt.Facet(f"{facet}:N", sort=order, title=header, header=head), columns=min(columns, len(order)))
+        chart = chart.facet(alt.Facet(f"{facet}:N", sort=order, title=header, header=head), columns=panels_per_row(len(order), columns))
     return chart
 
 

@@ -51,7 +51,7 @@
       if (!x || x.field !== "step" || x.type !== "quantitative") return;
       const { values, ...axis } = x.axis || {};
       const { scale, axis: marks } = span();
-      Object.assign(x, { field: unit, title: unit === "tokens" ? "training tokens seen" : "training step", scale, axis: { ...axis, format: "~s", ...marks } });
+      Object.assign(x, { field: unit, title: unit === "tokens" ? "training tokens seen" : "training step", scale, axis: { ...axis, labelExpr: "format(datum.value, '~s')", ...marks } });
     });
   }
   function chosenModels(spec) {
@@ -77,15 +77,21 @@
       if (Array.isArray(node.range) && node.range.every((c) => typeof c === "string" && hex.test(c))) node.range = node.range.map(lighter);
     });
   }
-  function fitted(spec, width) {
+  // charts take the room that there is: fewer, then wider panels; a chart that says its width may grow by half and shrink to fit
+  function fitted(spec, sets, width) {
     const side = width < 560 ? 0 : 170;
-    const views = spec.vconcat || spec.hconcat || [spec];
-    if (spec.facet && spec.columns && spec.spec) {
-      const panel = (spec.spec.width || 200) + 52;
-      spec.columns = Math.max(1, Math.min(spec.columns, Math.floor((width - side) / panel)));
+    if (spec.facet?.field && spec.columns && typeof spec.spec?.width === "number") {
+      const n = Math.max(1, new Set((sets[spec.data?.name] || []).map((row) => row[spec.facet.field])).size);
+      const gap = 46, room = width - side;
+      const most = Math.max(1, Math.min(spec.columns + 1, Math.floor(room / (spec.spec.width + gap))));
+      const gaps = (columns) => (columns - (n % columns)) % columns;
+      spec.columns = n <= most ? n : most > 1 && gaps(most - 1) < gaps(most) ? most - 1 : most;
+      spec.spec.width = Math.max(140, Math.min(spec.spec.width * 1.6, room / spec.columns - gap));
       return;
     }
-    for (const view of views) if (typeof view.width === "number") view.width = Math.max(180, Math.min(view.width, width - side - 130 * (spec.vconcat ? 1 : 0.6)));
+    for (const view of spec.vconcat || [spec]) {
+      if (typeof view.width === "number") view.width = Math.max(160, Math.min(view.width * 1.4, width - side - (spec.vconcat ? 150 : 76)));
+    }
   }
   function specification(figure, width, choice) {
     const spec = copy(figure.spec);
@@ -93,7 +99,7 @@
     if (state.models !== null) chosenModels(spec);
     if (figure.steps_axis) trainingAxis(spec, sets);
     if (dark()) forDark(spec);
-    fitted(spec, width);
+    fitted(spec, sets, width);
     for (const param of spec.params || []) if (param.name === "choice" && choice !== undefined) param.value = choice;
     spec.config = copy(report.config[dark() ? "dark" : "light"]);
     spec.config.background = "transparent";
@@ -119,6 +125,14 @@
     try {
       const spec = specification(figure, chart.clientWidth || 640, choice);
       const size = Object.values(spec.datasets).reduce((sum, set) => sum + set.length, 0);
+      if (size === 0) {
+        place.view?.finalize();
+        place.view = null;
+        chart.replaceChildren(Object.assign(document.createElement("p"), { className: "waiting", textContent: "No model of this figure is chosen." }));
+        place.done = mine;
+        place.element.dataset.drawn = String(mine);
+        return;
+      }
       const result = await vegaEmbed(chart, spec, {
         mode: "vega-lite", renderer: size > 4000 ? "canvas" : "svg", ast: true, tooltip: { theme: dark() ? "dark" : "light" },
         actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: id,
@@ -130,6 +144,7 @@
     } catch (error) {
       chart.replaceChildren(Object.assign(document.createElement("p"), { className: "problem", textContent: `This figure could not be drawn: ${error.message}` }));
       place.done = mine;
+      place.element.dataset.drawn = String(mine);
     }
     if (mine !== version) draw(id);
   }
@@ -140,7 +155,7 @@
     }
   }, { rootMargin: "600px" });
   for (const { element } of places.values()) watcher.observe(element);
-  const idle = window.requestIdleCallback || ((call) => setTimeout(call, 60));
+  const idle = (call) => window.requestIdleCallback ? requestIdleCallback(call, { timeout: 150 }) : setTimeout(call, 60);
   async function rest() {
     const id = [...places.keys()].find((key) => places.get(key).done !== version);
     if (id === undefined || !report.figures[id]) return;

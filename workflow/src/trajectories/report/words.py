@@ -88,7 +88,7 @@ def effect(row: dict[str, Any]) -> str:
     text = f"{name} {_on_scale(row['estimate'], log)}"
     if not (finite(low) and finite(high)):
         return f"{text}, without a finite interval"
-    level = f"{100 * row['conf_level']:.3g} % " if finite(row["conf_level"]) else ""
+    level = f"{100 * row['conf_level']:.3g}\u00a0% " if finite(row["conf_level"]) else ""
     return f"{text} ({level}interval {_on_scale(low, log)} to {_on_scale(high, log)})"
 
 

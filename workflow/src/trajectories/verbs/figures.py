@@ -78,7 +78,7 @@ def common(context: FigureContext) -> list[Figure]:
     if len(context.calibration):
         text = (
             "How often each verdict falls on simulated data, by the true effect; dashes mark the margin and a share of 5 %. "
-            "A sound decision says `supported` at most 5 % of the time below the margin, and `refuted` at most 5 % above it."
+            "A sound decision says ‘supported’ at most 5 % of the time below the margin, and ‘refuted’ at most 5 % above it."
         )
         found.append(Figure("calibration", "How the decisions behave on simulated data", text, theme.calibration(context.calibration)))
     if len(context.recovery):

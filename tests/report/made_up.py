@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-
 from trajectories import experiments, tables
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, TRAJECTORIES, empty
 from trajectories.cli import Machine
@@ -68,16 +67,39 @@ class Run:
 
 def suite(**changes: Any) -> Suite:
     """Three models of two sizes, one of them a second seed."""
-    shared = {"heads": 2, "vocabulary": 64, "learning_rate": 1e-3, "rows_per_step": 4, "tokens_per_step": 512, "steps_total": 400, "dtype": "float32"}
+    shared = {
+        "heads": 2,
+        "vocabulary": 64,
+        "learning_rate": 1e-3,
+        "rows_per_step": 4,
+        "tokens_per_step": 512,
+        "steps_total": 400,
+        "dtype": "float32",
+    }
     sizes = {"tiny": (1, 8, 1000, 1), "small": (2, 16, 9000, 1), "small-seed2": (2, 16, 9000, 2)}
     models = [
-        {"name": name, "layers": layers, "width": width, "head_width": width // 2, "parameters_total": n + 128 * width, "parameters_non_embedding": n, "seed": seed}
+        {
+            "name": name,
+            "layers": layers,
+            "width": width,
+            "head_width": width // 2,
+            "parameters_total": n + 128 * width,
+            "parameters_non_embedding": n,
+            "seed": seed,
+        }
         | {"steps": STEPS, "order": "standard", **shared}
         for name, (layers, width, n, seed) in sizes.items()
     ]
     models[0]["anomalies"] = [{"steps": [4, 8], "kind": "duplicate", "detail": "Serves the weights of step 2.", "source": "the audit"}]
-    facts = {"title": "Made-up suite", "description": "Nothing was trained.", "licence": "CC0-1.0", "citation": ["Somebody. A citation of the suite."]}
-    return Suite.model_validate({"name": "made-up", "source": "trained", "orders": {"standard": {"row_tokens": 129}}, "models": models, **facts, **changes})
+    facts = {
+        "title": "Made-up suite",
+        "description": "Nothing was trained.",
+        "licence": "CC0-1.0",
+        "citation": ["Somebody. A citation of the suite."],
+    }
+    return Suite.model_validate(
+        {"name": "made-up", "source": "trained", "orders": {"standard": {"row_tokens": 129}}, "models": models, **facts, **changes}
+    )
 
 
 def trajectories(suite: Suite, experiment: str) -> pd.DataFrame:
@@ -86,12 +108,35 @@ def trajectories(suite: Suite, experiment: str) -> pd.DataFrame:
     for m in suite.models:
         for i, group in enumerate(GROUPS):
             for step in m.all_steps:
-                value = 0.5 + 0.48 / (1 + np.exp(2 * (np.log(10 + 10 * i) - np.log1p(step) - np.log(m.parameters_non_embedding / 3000) / 3)))
+                value = 0.5 + 0.48 / (
+                    1 + np.exp(2 * (np.log(10 + 10 * i) - np.log1p(step) - np.log(m.parameters_non_embedding / 3000) / 3))
+                )
                 rows.append(
-                    {"suite": suite.name, "model": m.name, "order": m.order, "seed": m.seed, "branch": None, "parameters_total": m.parameters_total}
+                    {
+                        "suite": suite.name,
+                        "model": m.name,
+                        "order": m.order,
+                        "seed": m.seed,
+                        "branch": None,
+                        "parameters_total": m.parameters_total,
+                    }
                     | {"parameters_non_embedding": m.parameters_non_embedding, "step": step, "tokens": m.tokens(step), "revision": None}
-                    | {"dtype": "float32", "experiment": experiment, "metric": "accuracy", "level": "phenomenon", "group": group, "setting": ""}
-                    | {"value": value, "stderr": 0.02, "ci_low": value - 0.04, "ci_high": min(1, value + 0.04), "n": 200, "method": "Wilson"}
+                    | {
+                        "dtype": "float32",
+                        "experiment": experiment,
+                        "metric": "accuracy",
+                        "level": "phenomenon",
+                        "group": group,
+                        "setting": "",
+                    }
+                    | {
+                        "value": value,
+                        "stderr": 0.02,
+                        "ci_low": value - 0.04,
+                        "ci_high": min(1, value + 0.04),
+                        "n": 200,
+                        "method": "Wilson",
+                    }
                     | {"source": "trained"}
                 )
     return pd.DataFrame(rows)[TRAJECTORIES.names]
@@ -113,7 +158,16 @@ def calibration() -> pd.DataFrame:
     truth = np.array([-0.2, 0.0, 0.22, 0.5, 0.9])
     supported = np.array([0, 0.01, 0.05, 0.6, 1.0])
     refuted = np.array([1, 0.6, 0.05, 0.0, 0.0])
-    facts = {"claim": "late-rows", "test": "logit", "scale": "log odds ratio", "margin": 0.223, "n": 1000, "n_clusters": 50, "n_sim": 400, "seed": 1}
+    facts = {
+        "claim": "late-rows",
+        "test": "logit",
+        "scale": "log odds ratio",
+        "margin": 0.223,
+        "n": 1000,
+        "n_clusters": 50,
+        "n_sim": 400,
+        "seed": 1,
+    }
     rates = {"rate_supported": supported, "rate_refuted": refuted, "rate_inconclusive": 1 - supported - refuted}
     return pd.DataFrame({"truth": truth, **facts, **rates})[CALIBRATION.names]
 
@@ -137,7 +191,9 @@ def drawn(context: FigureContext) -> list[Figure]:
     ]
 
 
-def make(folder: Path, monkeypatch: Any, suite: Suite, note: str = "A note.", detail: str = "step 8 equals step 2", draw: Any = drawn) -> Run:
+def make(
+    folder: Path, monkeypatch: Any, suite: Suite, note: str = "A note.", detail: str = "step 8 equals step 2", draw: Any = drawn
+) -> Run:
     """Write the tables of a run and let the made-up experiments be found; figures and report are not yet made."""
     module = ModuleType("made_up")
     module.figures = draw  # type: ignore[attr-defined]
@@ -148,7 +204,14 @@ def make(folder: Path, monkeypatch: Any, suite: Suite, note: str = "A note.", de
     data = {"pairs": {"licence": "CC-BY-4.0", "citation": "Somebody else. A data set.", "sha256": "cd" * 32}}
     bad = {8: "duplicate"}
     audit = [
-        {"model": m.name, "step": s, "revision": None, "commit": None, "sha256": f"{m.name}{s}", "status": bad.get(s, "ok") if m.name == "tiny" else "ok"}
+        {
+            "model": m.name,
+            "step": s,
+            "revision": None,
+            "commit": None,
+            "sha256": f"{m.name}{s}",
+            "status": bad.get(s, "ok") if m.name == "tiny" else "ok",
+        }
         | {"detail": detail if m.name == "tiny" and s in bad else None}
         for m in suite.models
         for s in m.all_steps
@@ -162,6 +225,10 @@ def make(folder: Path, monkeypatch: Any, suite: Suite, note: str = "A note.", de
         tables.write_table(calibration() if full else empty(CALIBRATION), layout.calibration(name), record, CALIBRATION)
         tables.write_table(recovery() if full else empty(RECOVERY), layout.recovery(name), record, RECOVERY)
         tables.write_table(items, layout.stimuli(name), record, sources=data, notes=["How items were chosen."])
-    extra = {"steps": {m.name: STEPS for m in suite.models}, "experiments": list(EXPERIMENTS), "left_out": {"bias": "The suite has no pronouns."}}
+    extra = {
+        "steps": {m.name: STEPS for m in suite.models},
+        "experiments": list(EXPERIMENTS),
+        "left_out": {"bias": "The suite has no pronouns."},
+    }
     extra |= {"include_anomalous": False, "sections": {"learning": {"analyse": {"margin": 1.25}}}}
     return Run(Settings(suite, {}, 1, extra, "c0de"), layout)
