@@ -68,7 +68,7 @@ def render(content: dict[str, Any], figures: dict[str, dict[str, Any]]) -> str:
 
     here = resources.files(__package__)
     read = {name: here.joinpath(name).read_text(encoding="utf-8") for name in ("report.html", "style.css", "report.js")}
-    scripts = {"vega": vl_convert.javascript_bundle(None), "script": read["report.js"]}
+    scripts = {"vega": vl_convert.javascript_bundle(), "script": read["report.js"]}  # type: ignore[call-arg]
     for name, text in scripts.items():
         if "</script" in text.lower() or "<!--" in text:
             raise ValueError(f"the script '{name}' cannot stand inside an HTML page")
