@@ -55,8 +55,8 @@ def _positions(context: FigureContext) -> list[Figure]:
             Figure(
                 "position-memorized" if percent else "position-likelihood",
                 f"Place in the training order and {'memorization' if percent else 'probability'}",
-                f"Rows seen exactly once by each model's last checkpoint, by their place among them: {title}, with 95 % intervals. If later "
-                "rows were better memorized, the points would rise from left to right; a rise in the recency window alone is recency.",
+                f"Rows seen exactly once by each model's last checkpoint, by their place among them: {title}, with 95 % intervals. If "
+                "later rows were better memorized, points would rise from left to right; a rise in the recency window alone is recency.",
                 _by_place(positions[positions["metric"] == metric], title, models, percent),
             )
         )
@@ -67,13 +67,14 @@ def _by_place(data: pd.DataFrame, title: str, models: list[str], percent: bool) 
     data = data[["model", "x", "part", "value", "ci_low", "ci_high", "n"]]
     number = ".1%" if percent else ".3f"
     scale = alt.Scale(zero=percent)
+    quarters = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
     colour = alt.Color("part:N", title=None, scale=alt.Scale(domain=list(PARTS), range=list(PARTS.values())))
     base = alt.Chart(width=250, height=140).encode(
         x=alt.X(
             "x:Q",
             title="place among the rows seen",
             scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
+            axis=quarters,
         ),
         color=colour,
     )
@@ -103,8 +104,8 @@ def _slope(context: FigureContext, metric: str) -> list[Figure]:
         Figure(
             name,
             f"Effect of the place in the order on the {outcome}",
-            f"Difference between the last and the first row seen ({title}) at each checkpoint, among rows seen once, the recency window set "
-            "apart; bands are 95 % intervals, the grey zone holds effects too small to matter. A band inside or below the zone rules the "
+            f"Difference between the last and the first row seen ({title}) at each checkpoint, among rows seen once, the recency window "
+            "set apart; bands are 95 % intervals, the grey zone holds effects too small to matter. A band inside or below the zone rules the "
             "effect out. Checkpoints whose standard error exceeds five margins are not drawn.",
             alt.layer(zone.encode(y=alt.Y("low:Q", title=title), y2="high:Q"), lines),
             steps_axis=True,
