@@ -29,7 +29,7 @@ def wilson(events: np.ndarray, n: np.ndarray, conf_level: float = CONF_LEVEL) ->
     events, n = (np.array(a) for a in np.broadcast_arrays(np.asarray(events, dtype=float), np.asarray(n, dtype=float)))
     with np.errstate(invalid="ignore", divide="ignore"):
         low, high = proportion_confint(events, n, alpha=1 - conf_level, method="wilson")
-    return np.clip(low, 0, 1), np.clip(high, 0, 1)
+    return np.where(events == 0, np.where(n == 0, np.nan, 0.0), low), np.where(events == n, np.where(n == 0, np.nan, 1.0), high)
 
 
 def binomial_mid_p(events: float, n: float, value: float) -> float:

@@ -37,7 +37,7 @@ def correlation(statistic: Callable[[np.ndarray], float], clusters: np.ndarray, 
     if _few(clusters):
         return Result(everything, problem=_few(clusters), **facts)
     z, stderr, df = rank_agreement.fisher(statistic, clusters)
-    if not (np.isfinite(stderr) and stderr > 0):
+    if not np.isfinite(stderr):
         return Result(everything, problem="the rankings are all tied once a phenomenon is left out", **facts)
     low, high = intervals.t_interval(z, stderr, df, 1 - 2 * ALPHA)
 

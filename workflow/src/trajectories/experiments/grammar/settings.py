@@ -20,7 +20,7 @@ class StimuliSettings(Strict):
     )
     leading_space: bool = Field(
         False,
-        description="Put a space before each sentence, as lm-evaluation-harness does since 0.4; earlier ones, and the published v0 results, do not.",
+        description="A space before each sentence, as in lm-evaluation-harness since 0.4; earlier ones (published v0 results) have none.",
     )
     pairs: int | None = Field(None, ge=2, description="Most pairs per paradigm, drawn at random; all of them if absent (BLiMP: 1,000).")
 
