@@ -13,6 +13,7 @@ configfile: "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/inputs.smk"
 # the suite says where its numbers come from: trained here, fetched from the Hub, or published
 include: f"workflow/rules/{RUN.suite.source}.smk"
 include: "workflow/rules/audit.smk"

@@ -15,7 +15,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 
 @pytest.fixture(scope="session")
-def repository() -> Path:
+def checkout() -> Path:
     """The root of the working copy."""
     return REPOSITORY
 

@@ -28,7 +28,7 @@ _WILDCARDS = re.compile(r"^    wildcards: (.*)$", re.MULTILINE)
 
 
 def jobs(log: str) -> set[str]:
-    """The jobs that a log of Snakemake lists: the rule's name and its wildcards' values (``extract mini-s 10 grammar``), without the target."""
+    """The jobs that a log of Snakemake lists, without the target: rule and wildcards' values, as in ``extract mini-s 10 grammar``."""
     found = set()
     for job in _JOB.finditer(log):
         wildcards = _WILDCARDS.search(job["body"])

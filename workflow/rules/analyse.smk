@@ -4,22 +4,6 @@
 # Makes: trajectories/, claims/, calibration/ and recovery/<experiment>.parquet; figures/<experiment>/*.svg and figures/<experiment>.json;
 #        report.html and claims.json.
 
-FINDINGS = ["trajectories", "claims", "calibration", "recovery"]
-
-
-def measured(wildcards):
-    """All numbers that an experiment's analysis stands on."""
-    if RUN.suite.source == "published":
-        return expand(f"{ROOT}/published/{{model}}.parquet", model=MODELS)
-    tables = [f"{ROOT}/measurements/{model}/step{step}/{wildcards.experiment}.parquet" for model in MODELS for step in RUN.steps(model)]
-    shown = expand(f"{ROOT}/{{kind}}/{wildcards.experiment}.parquet", kind=["stimuli", "exposures"])
-    truth = [f"{ROOT}/corpus/corpus.json"] if RUN.suite.source == "trained" else []
-    return tables + shown + truth
-
-
-def shown_stimuli():
-    return [] if RUN.suite.source == "published" else expand(f"{ROOT}/stimuli/{{experiment}}.parquet", experiment=EXPERIMENTS)
-
 
 rule analyse:
     """Turn one experiment's measurements into trajectories and claims, and check its decisions on simulated data of known truth."""
@@ -75,7 +59,7 @@ rule figures:
 rule report:
     """Write the one file to read, and all claims as JSON."""
     input:
-        shown_stimuli(),
+        SHOWN,
         expand(f"{ROOT}/{{finding}}/{{experiment}}.parquet", finding=FINDINGS, experiment=EXPERIMENTS),
         expand(f"{ROOT}/figures/{{experiment}}.json", experiment=EXPERIMENTS),
         audit=f"{ROOT}/audit.parquet",

@@ -1,6 +1,6 @@
 # What each suite's checkpoints or results are worth.
 #
-# Needs: evidence(), from the rules of the suite's source: checkpoints trained here, published tables, or nothing but the Hub.
+# Needs: checkpoints trained here, published tables, or nothing but the Hub, by the suite's source.
 # Makes: audit/<model>.parquet, one row per step with its status (ok, duplicate, missing, discontinuous); audit.parquet, all chosen models'.
 
 

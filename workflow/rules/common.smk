@@ -8,6 +8,7 @@ import functools
 import os
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ COMMANDS = "" if DeploymentMethod.CONDA in workflow.deployment_settings.deployme
 shell.prefix(f'set -euo pipefail; export PYTHONPATH={shlex.quote(PYTHONPATH)} PATH={shlex.quote(COMMANDS)}"$PATH"; ')
 
 # `auto` asks for the GPU's slot where there is a GPU; elsewhere extraction shares the processors
-GPUS = int(RUN.config.device == "cuda" or (RUN.config.device == "auto" and Path("/dev/nvidia0").exists()))
+GPUS = int(RUN.config.device == "cuda" or (RUN.config.device == "auto" and shutil.which("nvidia-smi") is not None))
 
 
 wildcard_constraints:

@@ -7,16 +7,6 @@
 #        found missing the manifest says so, and everything behind it leaves it out.
 
 
-def corpus_and_orders(wildcards):
-    """What an experiment chooses its stimuli from."""
-    return [f"{ROOT}/order/{name}/order.json" for name, order in RUN.suite.orders.items() if order.repository]
-
-
-def evidence(wildcards):
-    """The audit of a model asks the Hub."""
-    return []
-
-
 rule order:
     """Index a remote order, so that a sample of its rows costs megabytes."""
     input:

@@ -1,6 +1,6 @@
 # Show every checkpoint the stimuli, and measure: the one place where a model is loaded for measuring, and the only one that wants a GPU.
 #
-# Needs: corpus_and_orders(), from the rules of the suite's source; checkpoints/<model>/step<step>/checkpoint.json.
+# Needs: corpus/corpus.json and order/<order>/order.json, whichever the suite has; checkpoints/<model>/step<step>/checkpoint.json.
 # Makes: stimuli/<experiment>.parquet and exposures/<experiment>.parquet; measurements/<model>/step<step>/<experiment>.parquet.
 #        Which measures are taken is written in the stimuli's own metadata. A suite of published results uses none of this.
 

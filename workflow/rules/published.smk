@@ -4,11 +4,6 @@
 # Makes: published/<model>.parquet, one row per task and metric at each true step.
 
 
-def evidence(wildcards):
-    """What the audit of a model looks at."""
-    return [f"{ROOT}/published/{wildcards.model}.parquet"]
-
-
 rule published:
     """Read a model's result files, whichever layout they have; what is absent is named, not an error."""
     input:

@@ -6,20 +6,6 @@
 #        These manifests are written last and hold the hashes of what they stand for.
 
 
-def corpus_and_orders(wildcards):
-    """What an experiment chooses its stimuli from."""
-    return [f"{ROOT}/corpus/corpus.json", *(f"{ROOT}/order/{order}/order.json" for order in RUN.suite.orders)]
-
-
-def evidence(wildcards):
-    """What the audit of a model looks at: all its checkpoints, chosen or not."""
-    return checkpoints(wildcards.model, RUN.suite.model(wildcards.model).all_steps)
-
-
-def checkpoints(model, steps):
-    return [f"{ROOT}/checkpoints/{model}/step{step}/checkpoint.json" for step in steps]
-
-
 rule corpus:
     """Pack real text and planted truth into rows; every order of the suite shows these rows."""
     input:
