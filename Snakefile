@@ -12,6 +12,9 @@ min_version("9.14")
 configfile: "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/inputs.smk"
 # the suite says where its numbers come from: trained here, fetched from the Hub, or published
