@@ -22,7 +22,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackHub]:
 
 
 @pytest.fixture
-def repository(hub: LoopbackHub) -> Repository:
+def pythia(hub: LoopbackHub) -> Repository:
     return hub.add(
         NAME, {"main": checkpoint(3), "step0": checkpoint(0), "step1": checkpoint(1), "step2": checkpoint(2), "step143000": checkpoint(3)}
     )

@@ -16,7 +16,7 @@ def names(folder):
     return sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
 
 
-def test_a_checkpoint_has_configuration_tokenizer_weights_and_manifest_and_nothing_else(hub, repository, work):
+def test_a_checkpoint_has_configuration_tokenizer_weights_and_manifest_and_nothing_else(hub, pythia, work):
     work.audit()
     folder = work.fetch(2)
     assert names(folder) == ["checkpoint.json", "config.json", "model.safetensors", "tokenizer.json"]
@@ -25,20 +25,20 @@ def test_a_checkpoint_has_configuration_tokenizer_weights_and_manifest_and_nothi
     assert not hub.asked(r"\.py|pytorch_model|training_args|optimizer|README")
 
 
-def test_the_manifest_tells_model_commit_and_the_hash_of_every_file(repository, work):
+def test_the_manifest_tells_model_commit_and_the_hash_of_every_file(pythia, work):
     audit = work.audit()
     folder = work.fetch(2)
     manifest = tables.read_json(folder / "checkpoint.json")
     assert (manifest["model"], manifest["step"], manifest["revision"]) == ("pythia-70m", 2, "step2")
-    assert manifest["commit"] == repository.branches["step2"]
+    assert manifest["commit"] == pythia.branches["step2"]
     assert (manifest["dtype"], manifest["format"]) == ("float16", "safetensors")
     assert manifest["weights_sha256"] == audit.at[2, "sha256"]
     for name, entry in manifest["files"].items():
         assert entry == {"sha256": tables.sha256(folder / name), "size": (folder / name).stat().st_size}
 
 
-def test_shards_come_with_their_index_and_one_hash_for_all(repository, work):
-    repository.commit("step2", sharded([1, 2, 3]))
+def test_shards_come_with_their_index_and_one_hash_for_all(pythia, work):
+    pythia.commit("step2", sharded([1, 2, 3]))
     audit = work.audit()
     manifest = tables.read_json(work.fetch(2) / "checkpoint.json")
     shards = {n: e["sha256"] for n, e in manifest["files"].items() if n.endswith(".safetensors")}
@@ -46,33 +46,33 @@ def test_shards_come_with_their_index_and_one_hash_for_all(repository, work):
     assert manifest["weights_sha256"] == audit.at[2, "sha256"] == weights_sha256(shards)
 
 
-def test_bin_weights_are_recorded_as_such(repository, work):
+def test_bin_weights_are_recorded_as_such(pythia, work):
     old = checkpoint(0)
     del old["model.safetensors"]
-    repository.commit("step0", old)
+    pythia.commit("step0", old)
     work.audit()
     manifest = tables.read_json(work.fetch(0) / "checkpoint.json")
     assert manifest["format"] == "bin"
     assert "pytorch_model.bin" in manifest["files"]
 
 
-def test_the_audited_commit_is_fetched_although_the_branch_has_moved(repository, work):
+def test_the_audited_commit_is_fetched_although_the_branch_has_moved(pythia, work):
     work.audit()
-    pinned = repository.branches["step2"]
-    moved = repository.commit("step2", checkpoint(99))
+    pinned = pythia.branches["step2"]
+    moved = pythia.commit("step2", checkpoint(99))
     folder = work.fetch(2)
     assert tables.read_json(folder / "checkpoint.json")["commit"] == pinned != moved
     assert (folder / "model.safetensors").read_bytes() == weights(2)
 
 
-def test_the_audited_commit_is_fetched_although_the_branch_is_gone(repository, work):
+def test_the_audited_commit_is_fetched_although_the_branch_is_gone(pythia, work):
     work.audit()
-    repository.remove("step2")
+    pythia.remove("step2")
     assert (work.fetch(2) / "model.safetensors").read_bytes() == weights(2)
 
 
-def test_a_missing_checkpoint_has_a_manifest_that_says_so_and_cannot_be_used(repository, work, caplog):
-    repository.remove("step2")
+def test_a_missing_checkpoint_has_a_manifest_that_says_so_and_cannot_be_used(pythia, work, caplog):
+    pythia.remove("step2")
     work.audit()
     folder = work.fetch(2)
     manifest = tables.read_json(folder / "checkpoint.json")
@@ -84,20 +84,20 @@ def test_a_missing_checkpoint_has_a_manifest_that_says_so_and_cannot_be_used(rep
         fetching.ensure(work.model, work.layout, 2)
 
 
-def test_a_step_that_the_audit_does_not_list_is_one_clear_sentence(repository, work):
+def test_a_step_that_the_audit_does_not_list_is_one_clear_sentence(pythia, work):
     work.audit()
     with pytest.raises(UserError, match="lists no step 3"):
         work.fetch(3)
 
 
-def test_a_commit_that_vanished_after_the_audit_is_one_clear_sentence(repository, work):
+def test_a_commit_that_vanished_after_the_audit_is_one_clear_sentence(pythia, work):
     work.audit()
-    del repository.commits[repository.branches["step2"]]
+    del pythia.commits[pythia.branches["step2"]]
     with pytest.raises(UserError, match="run the audit of this model again"):
         work.fetch(2)
 
 
-def test_what_is_there_already_is_not_fetched_again(hub, repository, work):
+def test_what_is_there_already_is_not_fetched_again(hub, pythia, work):
     work.audit()
     folder = work.fetch(2)
     (folder / "checkpoint.json").unlink()
@@ -107,7 +107,7 @@ def test_what_is_there_already_is_not_fetched_again(hub, repository, work):
     assert (folder / "checkpoint.json").exists()
 
 
-def test_a_file_that_was_damaged_on_disk_is_fetched_again(repository, work):
+def test_a_file_that_was_damaged_on_disk_is_fetched_again(pythia, work):
     work.audit()
     folder = work.fetch(2)
     damaged = bytearray(weights(2))
@@ -120,8 +120,8 @@ def test_a_file_that_was_damaged_on_disk_is_fetched_again(repository, work):
 @pytest.mark.parametrize(
     "evil", ["../../evil.safetensors", "/tmp/evil.safetensors", "..\\evil.safetensors", "a/../../model.safetensors", "a/model.safetensors"]
 )
-def test_a_name_that_would_leave_the_folder_is_never_fetched(hub, repository, work, evil):
-    repository.commit("step2", checkpoint(2, **{evil: weights(66)}))
+def test_a_name_that_would_leave_the_folder_is_never_fetched(hub, pythia, work, evil):
+    pythia.commit("step2", checkpoint(2, **{evil: weights(66)}))
     work.audit()
     folder = work.fetch(2)
     assert names(folder) == ["checkpoint.json", "config.json", "model.safetensors", "tokenizer.json"]
@@ -129,7 +129,7 @@ def test_a_name_that_would_leave_the_folder_is_never_fetched(hub, repository, wo
     assert not allowed(evil)
 
 
-def test_an_audit_that_was_tampered_with_cannot_make_it_leave_the_folder(repository, work):
+def test_an_audit_that_was_tampered_with_cannot_make_it_leave_the_folder(pythia, work):
     work.audit()
     path = work.layout.audit("pythia-70m")
     table = tables.read_table(path)
@@ -149,28 +149,28 @@ def test_an_audit_that_was_tampered_with_cannot_make_it_leave_the_folder(reposit
         b"no JSON",
     ],
 )
-def test_an_index_that_names_other_files_than_its_shards_is_refused(repository, work, index):
-    repository.commit("step2", sharded([1, 2], index=index))
+def test_an_index_that_names_other_files_than_its_shards_is_refused(pythia, work, index):
+    pythia.commit("step2", sharded([1, 2], index=index))
     work.audit()
     with pytest.raises(UserError, match=r"model\.safetensors\.index\.json"):
         work.fetch(2)
     assert not (work.layout.checkpoint("pythia-70m", 2) / "checkpoint.json").exists()
 
 
-def test_discarded_weights_come_back_with_the_same_bytes_from_the_same_commit(repository, work, running):
+def test_discarded_weights_come_back_with_the_same_bytes_from_the_same_commit(pythia, work, running):
     work.audit()
     folder = work.fetch(2)
     manifest = (folder / "checkpoint.json").read_bytes()
     assert fetching.discard(folder) == len(weights(2))
     assert names(folder) == ["checkpoint.json", "config.json", "tokenizer.json"]
-    repository.commit("step2", checkpoint(99))
+    pythia.commit("step2", checkpoint(99))
     assert fetching.ensure(work.model, work.layout, 2) == folder
     assert (folder / "model.safetensors").read_bytes() == weights(2)
     assert (folder / "checkpoint.json").read_bytes() == manifest
     assert running() == 2 * len(weights(2))
 
 
-def test_weights_that_are_there_need_no_network(hub, repository, work):
+def test_weights_that_are_there_need_no_network(hub, pythia, work):
     work.audit()
     work.fetch(2)
     before = len(hub.requests)
@@ -178,7 +178,7 @@ def test_weights_that_are_there_need_no_network(hub, repository, work):
     assert len(hub.requests) == before
 
 
-def test_without_keeping_the_weights_wait_for_the_extraction_that_needs_them(repository, work, running):
+def test_without_keeping_the_weights_wait_for_the_extraction_that_needs_them(pythia, work, running):
     work.audit()
     folder = work.fetch(2, keep=False)
     assert names(folder) == ["checkpoint.json", "config.json", "tokenizer.json"]
@@ -189,6 +189,14 @@ def test_without_keeping_the_weights_wait_for_the_extraction_that_needs_them(rep
     (folder / "checkpoint.json").unlink()
     work.fetch(2)
     assert (folder / "checkpoint.json").read_bytes() == lazy, "keeping or not keeping changes no result"
+
+
+def test_what_a_broken_fetch_left_is_discarded_too(pythia, work):
+    work.audit()
+    folder = work.fetch(2, keep=False)
+    (folder / ".model.safetensors.0123456789abcdef.part").write_bytes(bytes(100))
+    assert fetching.discard(folder) == 100
+    assert not list(folder.glob(".*.part"))
 
 
 def trained(work, folder):
@@ -223,7 +231,7 @@ def test_the_audit_of_a_trained_suite_reads_the_manifests(work):
     assert table.at[1, "sha256"] == tables.sha256(work.layout.checkpoint("pythia-70m", 1) / "model.safetensors")
 
 
-def test_too_little_disk_is_told_before_anything_is_fetched(hub, repository, work, monkeypatch):
+def test_too_little_disk_is_told_before_anything_is_fetched(hub, pythia, work, monkeypatch):
     work.audit()
     monkeypatch.setattr(fetching.shutil, "disk_usage", lambda folder: fetching.shutil._ntuple_diskusage(10, 9, 1))
     before = len(hub.requests)

@@ -11,48 +11,48 @@ DATA = "EleutherAI/pile-standard-pythia-preshuffled"
 
 
 @pytest.fixture
-def api(hub, repository):
+def api(hub, pythia):
     return HfApi(endpoint=hub.endpoint)
 
 
-def test_refs_name_branches_tags_and_commits(api, repository):
-    repository.commit("v1", checkpoint(5), tag=True)
+def test_refs_name_branches_tags_and_commits(api, pythia):
+    pythia.commit("v1", checkpoint(5), tag=True)
     refs = api.list_repo_refs(NAME)
-    assert {b.name: b.target_commit for b in refs.branches} == repository.branches
+    assert {b.name: b.target_commit for b in refs.branches} == pythia.branches
     assert [t.name for t in refs.tags] == ["v1"]
 
 
-def test_a_revision_is_described_with_its_files(api, repository):
+def test_a_revision_is_described_with_its_files(api, pythia):
     info = api.model_info(NAME, revision="step2", files_metadata=True)
-    assert info.sha == repository.branches["step2"]
+    assert info.sha == pythia.branches["step2"]
     assert "model.safetensors" in [s.rfilename for s in info.siblings]
 
 
-def test_the_tree_and_the_paths_tell_size_and_hash(api, repository):
+def test_the_tree_and_the_paths_tell_size_and_hash(api, pythia):
     files = {f.path: f for f in api.list_repo_tree(NAME, revision="step2")}
     [asked] = api.get_paths_info(NAME, ["model.safetensors", "absent"], revision="step2")
-    entry = repository.commits[repository.branches["step2"]]["model.safetensors"]
+    entry = pythia.commits[pythia.branches["step2"]]["model.safetensors"]
     for found in (files["model.safetensors"], asked):
         assert (found.size, found.lfs.sha256, found.blob_id) == (entry.size, entry.sha256, entry.blob)
     assert files["config.json"].lfs is None
 
 
-def test_files_have_commit_hash_and_size_in_their_headers(hub, repository):
+def test_files_have_commit_hash_and_size_in_their_headers(hub, pythia):
     url = hf_hub_url(NAME, "model.safetensors", revision="step2", endpoint=hub.endpoint)
     found = get_hf_file_metadata(url)
-    entry = repository.commits[repository.branches["step2"]]["model.safetensors"]
-    assert (found.commit_hash, found.etag, found.size) == (repository.branches["step2"], entry.sha256, entry.size)
+    entry = pythia.commits[pythia.branches["step2"]]["model.safetensors"]
+    assert (found.commit_hash, found.etag, found.size) == (pythia.branches["step2"], entry.sha256, entry.size)
     assert found.location.startswith(hub.storage)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_file_is_downloaded(hub, repository, tmp_path, name):
+def test_a_file_is_downloaded(hub, pythia, tmp_path, name):
     path = hf_hub_download(NAME, name, revision="step2", endpoint=hub.endpoint, local_dir=tmp_path)
     with open(path, "rb") as file:
         assert file.read() == checkpoint(2)[name]
 
 
-def test_a_snapshot_is_downloaded(hub, repository, tmp_path):
+def test_a_snapshot_is_downloaded(hub, pythia, tmp_path):
     folder = snapshot_download(
         NAME, revision="step1", endpoint=hub.endpoint, cache_dir=tmp_path, allow_patterns=["*.json", "*.safetensors"]
     )

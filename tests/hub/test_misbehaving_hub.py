@@ -22,9 +22,9 @@ LONG = 3_000_000
 
 
 @pytest.fixture
-def audited(repository, work):
+def audited(pythia, work):
     """The audit is done; step 2 has weights of 3 MB."""
-    repository.commit("step2", checkpoint(2) | {"model.safetensors": weights(2, LONG)})
+    pythia.commit("step2", checkpoint(2) | {"model.safetensors": weights(2, LONG)})
     work.audit()
     return work
 
@@ -72,7 +72,7 @@ def test_a_fetch_that_was_killed_goes_on_where_it_stopped(hub, audited, running,
     assert not list(folder.glob(".*.part"))
 
 
-def test_a_partial_file_of_another_commit_is_not_continued(hub, repository, audited):
+def test_a_partial_file_of_another_commit_is_not_continued(hub, pythia, audited):
     folder = audited.layout.checkpoint("pythia-70m", 2)
     folder.mkdir(parents=True)
     (folder / ".model.safetensors.0123456789abcdef.part").write_bytes(b"of an older commit")
@@ -138,7 +138,7 @@ def test_retry_after_is_waited_for_when_fetching(hub, audited, waits, status, pa
 
 
 @pytest.mark.parametrize("path", ["/refs$", "/tree/"])
-def test_retry_after_is_waited_for_when_auditing(hub, repository, work, waits, path):
+def test_retry_after_is_waited_for_when_auditing(hub, pythia, work, waits, path):
     hub.misbehave("status", path, status=429, retry_after="3")
     assert set(work.audit()["status"]) == {"ok"}
     assert waits == [3.0]
@@ -186,15 +186,15 @@ def test_an_endpoint_that_is_no_hub_is_one_clear_sentence(hub, work, monkeypatch
         work.audit()
 
 
-def test_offline_mode_is_respected(hub, repository, work, monkeypatch):
+def test_offline_mode_is_respected(hub, pythia, work, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
         work.audit()
     assert not hub.requests
 
 
-def test_a_private_repository_asks_for_a_token(hub, repository, work, monkeypatch):
-    repository.token = "hf_" + "another" * 4
+def test_a_private_repository_asks_for_a_token(hub, pythia, work, monkeypatch):
+    pythia.token = "hf_" + "another" * 4
     with pytest.raises(UserError, match=r"private.*hf auth login") as caught:
         work.audit()
     assert TOKEN not in str(caught.value)
@@ -217,9 +217,9 @@ def test_an_unwritable_folder_is_one_clear_sentence(hub, audited):
         audited.fetch(2)
 
 
-def test_the_token_goes_to_the_hub_and_nowhere_else(hub, repository, work, waits, caplog, capfd):
+def test_the_token_goes_to_the_hub_and_nowhere_else(hub, pythia, work, waits, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    repository.token = TOKEN
+    pythia.token = TOKEN
     hub.misbehave("status", "/storage/", status=429, retry_after="1")
     hub.misbehave("corrupt", "/storage/")
     work.audit()

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from trajectories import tables
 from trajectories.errors import UserError
-from trajectories.hub.duplicates import equal_parts, equal_wholes
+from trajectories.hub.duplicates import NOTHING_LEARNED, equal_parts, equal_wholes
 from trajectories.hub.files import Choice, choose, weights_of, weights_sha256
 from trajectories.layout import Layout
 from trajectories.suites import Model, Suite
@@ -151,7 +151,7 @@ def across_models(joined: pd.DataFrame, suite: Suite) -> pd.DataFrame:
     """Mark content that two models of a suite share, which one of them cannot have made.
 
     A model that the suite says has wrong files at that step (anomaly ``duplicate`` or ``contaminated``) is the wrong one; without such
-    knowledge both are ``duplicate``. Models may share what they start from: step 0, and the step at which a branch leaves its parent.
+    knowledge both are ``duplicate``. Models may share what they start from: steps 0 and 1, and the step where a branch leaves its parent.
 
     Args:
         joined: the models' audits in one table.
@@ -165,7 +165,7 @@ def across_models(joined: pd.DataFrame, suite: Suite) -> pd.DataFrame:
     wrong = {m.name: [a for a in m.anomalies if a.kind in ("duplicate", "contaminated")] for m in suite.models}
     holders: dict[str, list[dict[Any, Any]]] = defaultdict(list)
     for row in rows:
-        if isinstance(row["sha256"], str) and row["step"] > 0 and (row["model"], row["step"]) not in starts:
+        if isinstance(row["sha256"], str) and row["step"] not in NOTHING_LEARNED and (row["model"], row["step"]) not in starts:
             holders[row["sha256"]].append(row)
     for group in holders.values():
         if len({row["model"] for row in group}) < 2:

@@ -92,7 +92,7 @@ def ensure(model: Model, layout: Layout, step: int) -> Path:
 
 
 def discard(folder: Path) -> int:
-    """Remove the weights of a fetched checkpoint, never of one that was trained here; the manifest and the small files stay.
+    """Remove the weights (whole or partial) of a fetched checkpoint, never of one that was trained here; the small files stay.
 
     Returns:
         Bytes freed.
@@ -101,12 +101,16 @@ def discard(folder: Path) -> int:
     if manifest.get("commit") is None:
         return 0
     freed = 0
-    for name in weights_of(manifest["files"]):
-        path = folder / name
+    for path in [*(folder / name for name in weights_of(manifest["files"])), *_partial(folder)]:
         if path.exists():
             freed += path.stat().st_size
             path.unlink()
     return freed
+
+
+def _partial(folder: Path) -> list[Path]:
+    """The files that a broken fetch has left, by the name of the file that each is a part of."""
+    return [path for path in folder.glob(".*.part") if allowed(path.name.removesuffix(".part")[1:].rpartition(".")[0])]
 
 
 def _has_size(path: Path, size: int) -> bool:
@@ -122,7 +126,8 @@ def _bring(repository: str, commit: str, files: Mapping[str, RemoteFile], folder
         with FileLock(folder / ".fetch.lock"):
             parts = {name: folder / _PART.format(name=name, hash=(file.sha256 or file.blob or "")[:16]) for name, file in files.items()}
             lacking = {name: file for name, file in sorted(files.items()) if not file.matches(folder / name)}
-            _remove_leftovers(folder, set(parts.values()))
+            for path in set(_partial(folder)) - set(parts.values()):
+                path.unlink()  # of another commit: nobody will continue it
             if not lacking:
                 return
             have = sum(parts[name].stat().st_size for name in lacking if parts[name].exists())
@@ -153,13 +158,6 @@ def _fetch_file(repository: str, commit: str, file: RemoteFile, part: Path, prog
         f"'{file.name}' of {repository}@{commit[:12]} arrived twice with another content than the Hub lists ({expected}); "
         "nothing of it was kept, so run again later or report it to the repository."
     )
-
-
-def _remove_leftovers(folder: Path, parts: set[Path]) -> None:
-    """Remove partial files of other commits, which nobody will continue."""
-    for path in folder.glob(".*.part"):
-        if path not in parts and allowed(path.name.removesuffix(".part")[1:].rpartition(".")[0]):
-            path.unlink()
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -228,9 +228,8 @@ def _go_on(
 
 def _discard(store: Store, checkpoint: Checkpoint, layout: Layout, machine: Machine, own: Request) -> None:
     """Remove fetched weights once every experiment of the run is in the store; the manifest stays and brings them back when needed."""
-    with store.lock(checkpoint.weights, wait=False) as held:
-        if not held:
-            return
+    # waits: who holds the lock may be at another checkpoint with the same weights, and would leave these where they are
+    with store.lock(checkpoint.weights):
         for name in machine.experiments:
             if name == own.experiment:
                 continue
