@@ -43,12 +43,12 @@ def test_a_results_folder_that_cannot_be_written_is_named_before_work_starts(unr
     assert "'results'" in said
 
 
-def test_a_config_file_that_is_no_yaml_is_named(unrun: Flow, tmp_path: Path):
+def test_a_config_file_that_is_no_yaml_is_refused(unrun: Flow, tmp_path: Path):
     broken = tmp_path / "broken.yaml"
     broken.write_text("suite: [nano")
     done = unrun.snakemake("--configfile", str(broken))
     assert done.returncode != 0
-    assert "broken.yaml" in done.stdout
+    assert "Config file is not valid JSON or YAML" in done.stdout
     assert "Traceback" not in done.stdout
 
 
