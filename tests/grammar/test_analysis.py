@@ -179,9 +179,13 @@ def test_few_phenomena_allow_no_verdict() -> None:
     assert "3 phenomena" in str(effects.net_share(np.ones(12), few).problem)
 
 
-def test_a_net_share_of_one_keeps_an_interval_as_wide_as_its_phenomena_allow(clusters: np.ndarray) -> None:
+def test_a_net_share_of_one_keeps_an_interval_and_says_more_than_one_with_an_exception(clusters: np.ndarray) -> None:
     result = effects.net_share(np.ones(40), clusters)
     assert result.estimate == 1
     assert result.ci_high == 1
-    # mid-p: half of p^10 is 5 % at p = 0.1 ** 0.1
-    assert result.ci_low == pytest.approx(2 * 0.1**0.1 - 1, abs=1e-6)
+    # mid-p: half of p^n is 5 % at p = 0.1 ** (1 / n), n being 40 paradigms over their design effect
+    effective = 40 / (1 + 0.3 * (np.square([2, 7, 4, 5, 3, 2, 6, 2, 5, 4]).sum() / 40 - 1))
+    assert result.ci_low == pytest.approx(2 * 0.1 ** (1 / effective) - 1, abs=1e-6)
+    alone = np.repeat(np.arange(18), 1)
+    one_exception = effects.net_share(np.r_[np.ones(17), -1], alone)
+    assert one_exception.p(0.2)[0] > effects.net_share(np.ones(18), alone).p(0.2)[0]

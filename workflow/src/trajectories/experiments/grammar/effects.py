@@ -12,6 +12,8 @@ from trajectories.statistics import intervals, rank_agreement
 from trajectories.statistics.claims import ALPHA, Result
 
 LEAST_CLUSTERS = 4
+ICC = 0.3
+"""Assumed where it cannot be estimated, and in simulations: share of the variance between paradigms that lies between phenomena."""
 JACKKNIFE = "delete-one-phenomenon jackknife"
 
 
@@ -75,8 +77,8 @@ def net_share(signs: np.ndarray, clusters: np.ndarray) -> Result:
 
     Taken as a proportion, (1 + sign) / 2, with the binomial interval at the effective sample size that the clusters leave (Korn and
     Graubard 1998, *Surv. Methodol.* 24): p (1 − p) over the jackknife variance, times the squared ratio of Student's quantiles, at most the
-    number of paradigms. Mid-p, since the exact interval says far too little with so few paradigms. Where all of them say the same, each
-    phenomenon counts as one.
+    number of paradigms. Mid-p, since the exact interval says far too little with so few paradigms. Where all of them say the same,
+    the jackknife has no variance to go by, and paradigms of a phenomenon are taken to correlate by :data:`ICC`.
     """
     n, groups = len(clusters), len(np.unique(clusters))
     facts: dict[str, Any] = {"n": n, "n_clusters": groups}
@@ -86,7 +88,8 @@ def net_share(signs: np.ndarray, clusters: np.ndarray) -> Result:
         return Result(estimate, problem=_few(clusters), **facts)
     share = (1 + signs) / 2
     p, stderr, df = intervals.cluster_jackknife(lambda m: float(share[m].mean()), clusters)
-    effective = float(groups)
+    sizes = np.unique(clusters, return_counts=True)[1]
+    effective = n / (1 + ICC * (float(np.square(sizes).sum()) / n - 1))
     if stderr > 0:
         quantiles = stats.t.ppf(1 - ALPHA, n - 1) / stats.t.ppf(1 - ALPHA, df)
         effective = min(float(n), p * (1 - p) / stderr**2 * quantiles**2)

@@ -114,7 +114,7 @@ def _dots(timed: pd.DataFrame, order: list[str], sizes: pd.DataFrame) -> alt.Top
     chosen = alt.selection_point(fields=["model"], bind="legend", name="legend_model")
     strength = alt.condition(chosen, alt.value(0.9), alt.value(0.06))
     few = len(colours.domain) <= 5
-    base = alt.Chart(data, width=480, height=alt.Step(5 * len(colours.domain) + 6 if few else 12)).encode(
+    base = alt.Chart(data, width=480, height=alt.Step(7 if few else 12)).encode(
         y=alt.Y("paradigm:N", sort=order, title=None, axis=alt.Axis(labelFontSize=9, labelLimit=360)),
         color=alt.Color("model:N", scale=colours, sort=None, legend=alt.Legend(title="model", columns=1)),
         opacity=strength,

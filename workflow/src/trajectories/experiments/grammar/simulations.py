@@ -1,6 +1,6 @@
 """Data of known truth in the shape of the data at hand, for the calibration of the claims.
 
-Paradigms of one phenomenon share a part (:data:`ICC`) of their variance, and as many are tied at either end as in the data.
+Paradigms of one phenomenon share a part (:data:`effects.ICC`) of their variance, and as many are tied at either end as in the data.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from trajectories.experiments.grammar import effects
 from trajectories.statistics import rank_agreement
 from trajectories.statistics.claims import Result
 
-ICC = 0.3
-"""Share of the variance between paradigms that lies between phenomena."""
 TRUTHS = {"learnt-early": (0.75, 1.0, 1.25)}
 """True effects as multiples of the margin where the general ones make no sense: accuracy early is hardly twice the final one's."""
 
@@ -23,7 +21,8 @@ TRUTHS = {"learnt-early": (0.75, 1.0, 1.25)}
 def _clustered(generator: np.random.Generator, clusters: np.ndarray) -> np.ndarray:
     """Standard normal values, one per unit, correlated by ICC within a cluster."""
     _, index = np.unique(clusters, return_inverse=True)
-    return np.sqrt(ICC) * generator.standard_normal(index.max() + 1)[index] + np.sqrt(1 - ICC) * generator.standard_normal(len(index))
+    icc = effects.ICC
+    return np.sqrt(icc) * generator.standard_normal(index.max() + 1)[index] + np.sqrt(1 - icc) * generator.standard_normal(len(index))
 
 
 def _tied(values: np.ndarray, first: float, last: float) -> np.ndarray:
