@@ -105,8 +105,8 @@ def _slope(context: FigureContext, metric: str) -> list[Figure]:
             name,
             f"Effect of the place in the order on the {outcome}",
             f"Difference between the last and the first row seen ({title}) at each checkpoint, among rows seen once, the recency window "
-            "set apart; bands are 95 % intervals, the grey zone holds effects too small to matter. A band inside or below the zone rules the "
-            "effect out. Checkpoints whose standard error exceeds five margins are not drawn.",
+            "set apart; bands are 95 % intervals, the grey zone holds effects too small to matter. A band inside or below the zone rules "
+            "the effect out. Checkpoints whose standard error exceeds five margins are not drawn.",
             alt.layer(zone.encode(y=alt.Y("low:Q", title=title), y2="high:Q"), lines),
             steps_axis=True,
         )
