@@ -51,8 +51,8 @@ def luminance(colour):
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 
-def test_models_are_ordered_by_size_then_name():
-    assert theme.model_order(table()) == ["little", "large", "large-b"]
+def test_models_are_ordered_by_size_and_those_of_one_size_as_they_come():
+    assert theme.model_order(table({"z": 50, "a": 10, "b": 50})) == ["a", "z", "b"]
 
 
 def test_models_of_one_size_share_a_hue_and_differ_in_dash():
@@ -84,7 +84,7 @@ def test_ticks_are_round_and_lie_in_range(low, high, ticks):
     assert charts.log_ticks(low, high) == ticks
 
 
-@pytest.mark.parametrize(("n", "most", "columns"), [(2, 3, 2), (4, 3, 2), (6, 3, 3), (7, 3, 2), (12, 4, 4), (1, 3, 1)])
+@pytest.mark.parametrize(("n", "most", "columns"), [(2, 3, 2), (4, 3, 2), (6, 3, 3), (7, 3, 3), (13, 3, 3), (12, 4, 4), (1, 3, 1)])
 def test_panels_leave_few_gaps(n, most, columns):
     assert charts.panels_per_row(n, most) == columns
 
@@ -172,6 +172,15 @@ def test_a_forest_leaves_descriptive_rows_out_and_keeps_the_order_of_models():
     _, every = forest_rows(rows, primary_only=False)
     assert len(every) == 3
     assert len({row["label"] for row in every}) == 3
+
+
+def test_a_forest_shows_the_zones_other_half_only_where_an_effect_points_that_way():
+    def reach(estimate):
+        spec, _ = forest_rows([deciding.row(claim(scale="share", margin=0.8), deciding.Result(estimate, 0.02, n=50), "m1", 10)])
+        return next(n["domain"] for n in nodes(spec) if n.get("nice") is False)
+
+    assert reach(0.9)[0] > -0.1
+    assert reach(-0.1)[0] < -0.8
 
 
 def test_recovery_tells_covered_from_missed_and_from_unknown():

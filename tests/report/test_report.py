@@ -67,7 +67,8 @@ def test_the_summary_counts_verdicts_and_names_the_models_of_each(html):
 
 
 def test_effects_are_told_on_a_scale_that_people_read(html):
-    assert "odds ratio 2.46 (90\u00a0% interval 2.02 to 3)" in text_of(html)
+    assert "2.46 (2.02 to 3)" in text_of(html)
+    assert "Effect: odds ratio (90\u00a0% interval)" in text_of(html)
     assert "No verdict is possible: all ranks are tied." in text_of(html)
 
 
@@ -148,7 +149,7 @@ def test_a_model_without_a_sound_checkpoint_is_named_as_absent(tmp_path, monkeyp
     run.figures()
     text = text_of(run.report())
     assert "No results or checkpoints are at hand for small." in text
-    assert "absent : none of 11 at hand" in text
+    assert "absent none of 11 at hand" in text
 
 
 def test_a_missing_table_is_named_in_one_sentence(tmp_path, monkeypatch):

@@ -25,13 +25,15 @@ def row(**changes):
 
 
 def test_log_odds_are_told_as_odds_ratios():
-    assert words.effect(row()) == "odds ratio 2 (90\u00a0% interval 1.5 to 2.5)"
+    assert words.effect(row()) == "2 (1.5 to 2.5)"
+    assert words.scale_name(row()) == "odds ratio (90\u00a0% interval)"
     assert words.margin(row()).startswith("odds ratio of 1.25 ")
 
 
 def test_other_scales_are_told_as_they_are():
-    text = words.effect(row(scale="rank correlation", estimate=0.61234, ci_low=-0.2, ci_high=0.8))
-    assert text == "rank correlation 0.612 (90\u00a0% interval −0.2 to 0.8)"
+    found = row(scale="rank correlation", estimate=0.61234, ci_low=-0.2, ci_high=0.8)
+    assert words.effect(found) == "0.612 (−0.2 to 0.8)"
+    assert words.scale_name(found) == "rank correlation (90\u00a0% interval)"
 
 
 @pytest.mark.parametrize("bound", [math.nan, math.inf, None])
@@ -40,7 +42,7 @@ def test_an_interval_without_an_end_is_said_to_have_none(bound):
 
 
 def test_a_missing_estimate_is_said_to_be_missing():
-    assert words.effect(row(estimate=math.nan)) == "no estimate of the odds ratio"
+    assert words.effect(row(estimate=math.nan)) == "no estimate"
 
 
 def test_an_odds_ratio_beyond_all_measure_does_not_overflow():
@@ -80,3 +82,14 @@ def test_json_for_a_script_cannot_end_the_script():
     text = words.for_script(hostile)
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == hostile
+
+
+def test_sentences_that_all_rows_share_are_told_once():
+    reasons = [
+        "The bounds 1 and 2 lie above 0.5. All models see the same pairs.",
+        "The bounds 0.1 and 2 tell nothing. All models see the same pairs.",
+    ]
+    shared = words.common_sentences(reasons)
+    assert shared == ["All models see the same pairs."]
+    assert words.without(reasons[0], shared) == "The bounds 1 and 2 lie above 0.5."
+    assert words.common_sentences(reasons[:1]) == []

@@ -33,8 +33,9 @@ def step_axis(steps: pd.Series, title: str = "training step") -> alt.X:
 
 
 def panels_per_row(n: int, most: int) -> int:
-    """How many of ``n`` panels stand side by side: at most ``most``, or one fewer where that leaves fewer gaps in the last row."""
-    return n if n <= most else min((most, max(most - 1, 1)), key=lambda columns: -n % columns)
+    """How many of ``n`` panels stand side by side: at most ``most``, or one fewer where that leaves no gap in the last row."""
+    fewer = max(most - 1, 1)
+    return n if n <= most else fewer if n % most and n % fewer == 0 else most
 
 
 def _sentence(column: str) -> str:
@@ -202,7 +203,9 @@ def heatmap(
             f"{x}:O",
             title=x_title or _sentence(x),
             sort=columns,
-            axis=alt.Axis(labelAngle=-45 if len(columns) > 6 or x == "model" else 0, format="~s" if x == "step" else ""),
+            axis=alt.Axis(
+                labelAngle=-45 if len(columns) > 6 or x == "model" else 0, format="~s" if x == "step" else "", labelOverlap=x == "step"
+            ),
         ),
         y=alt.Y(f"{y}:O", title=y_title, sort=rows),
     )

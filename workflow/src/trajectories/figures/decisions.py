@@ -46,6 +46,8 @@ def _forest_panel(data: pd.DataFrame, scale: str, order: list[str]) -> alt.Layer
     log = is_log(scale)
     undo: Any = np.exp if log else np.asarray
     group = data["group"].fillna("").astype(str)
+    if group.nunique() == 1:
+        group = pd.Series("", index=data.index)
     label = data["model"].astype(str) + np.where(group != "", " · " + group, "")
     if label.duplicated().any():
         label = label + " · step " + data["step"].astype(str)
@@ -70,12 +72,15 @@ def _forest_panel(data: pd.DataFrame, scale: str, order: list[str]) -> alt.Layer
     ).sort_values(["rank", "label"])
     rows = plotted["label"].tolist()
     title = unlogged(scale) if log else scale
-    reach = np.concatenate([plotted[c].dropna().to_numpy(dtype=float) for c in ("estimate", "from", "to", "margin_from", "margin_to")])
+    nil = 1.0 if log else 0.0
+    reach = np.concatenate([plotted[c].dropna().to_numpy(dtype=float) for c in ("estimate", "from", "to", "margin_to")] + [[nil]])
+    if reach.min() < nil:  # the zone's other half matters only where an effect points that way
+        reach = np.append(reach, plotted["margin_from"])
     if log:
         x_scale = alt.Scale(type="log", domain=[max(reach.min() / 1.1, 1e-4), min(reach.max() * 1.1, 1e4)], nice=False)
     else:
-        pad = 0.06 * (reach.max() - min(reach.min(), 0.0))
-        x_scale = alt.Scale(domain=[min(reach.min(), 0.0) - pad, reach.max() + pad], nice=False)
+        pad = 0.06 * (reach.max() - reach.min())
+        x_scale = alt.Scale(domain=[reach.min() - pad, reach.max() + pad], nice=False)
     level = f"{round(100 * float(data['conf_level'].iloc[0]))} %" if data["conf_level"].notna().any() else ""
     tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("verdict:N"), alt.Tooltip("estimate:Q", title=title, format=".3~g")]
     tips += [alt.Tooltip("from:Q", title=f"{level} from", format=".3~g"), alt.Tooltip("to:Q", title=f"{level} to", format=".3~g")]
@@ -90,8 +95,8 @@ def _forest_panel(data: pd.DataFrame, scale: str, order: list[str]) -> alt.Layer
     zone = base.mark_bar(opacity=0.22, color="#8a9097", height={"band": 1}, clip=True).encode(
         x=alt.X("margin_from:Q", scale=x_scale, title=title, axis=axis), x2="margin_to:Q"
     )
-    nil = (
-        alt.Chart(pd.DataFrame({"nil": [1 if log else 0]}))
+    origin = (
+        alt.Chart(pd.DataFrame({"nil": [nil]}))
         .mark_rule(strokeDash=[3, 3], opacity=0.8)
         .encode(x=alt.X("nil:Q", scale=x_scale, title=title, axis=axis))
     )
@@ -103,7 +108,7 @@ def _forest_panel(data: pd.DataFrame, scale: str, order: list[str]) -> alt.Layer
         x=alt.X("estimate:Q", scale=x_scale, title=title), color=_verdict_colour(), shape=shape, tooltip=tips
     )
     heading = {"text": _wrapped(str(data["statement"].iloc[0])), "fontSize": 12.5, "offset": 6}
-    return alt.layer(zone, nil, interval, point, title=heading)  # type: ignore[arg-type]
+    return alt.layer(zone, origin, interval, point, title=heading)  # type: ignore[arg-type]
 
 
 def _wrapped(text: str, width: int = 84) -> list[str]:

@@ -60,10 +60,11 @@ def nothing(text: str = "No data for this figure") -> alt.Chart:
 
 
 def model_order(table: pd.DataFrame) -> list[str]:
-    """Names of the models, the smallest first, those of one size by name."""
-    sized = "parameters_non_embedding" in table
-    models = table[["model", *(["parameters_non_embedding"] if sized else [])]].drop_duplicates("model")
-    return models.sort_values([*(["parameters_non_embedding"] if sized else []), "model"])["model"].astype(str).tolist()
+    """Names of the models, the smallest first; those of one size, or of unknown size, in the table's order."""
+    models = table.drop_duplicates("model")
+    if "parameters_non_embedding" in table:
+        models = models.sort_values("parameters_non_embedding", kind="stable")
+    return models["model"].astype(str).tolist()
 
 
 def _mix(a: str, b: str, share: float) -> str:

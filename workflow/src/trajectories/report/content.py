@@ -121,8 +121,7 @@ def _experiment(name: str, settings: Settings, layout: Layout, claims: pd.DataFr
         **{f"{kind}_figure": next((f for f in figures if f["name"] == kind), None) for kind in SHARED_FIGURES},
         "notes": notes,
         "stimuli_notes": stimuli_notes,
-        "metrics": sorted(trajectories["metric"].dropna().unique()),
-        "groups": int(trajectories["group"].nunique()),
+        "metrics": _metrics(trajectories),
         "claims": [_claim(rows) for _, rows in own.groupby("id", sort=False)],
         "recovery": [{**row, "inside": row["covered"]} for row in words.records(recovery)],
         "recovered": int(recovery["covered"].fillna(False).astype(bool).sum()),
@@ -131,15 +130,34 @@ def _experiment(name: str, settings: Settings, layout: Layout, claims: pd.DataFr
     }
 
 
+def _metrics(trajectories: pd.DataFrame) -> list[str]:
+    """Each metric with its levels and how many groups these have: ``accuracy (paradigm: 67, set: 1)``."""
+    groups = trajectories.groupby(["metric", "level"], sort=True)["group"].nunique()
+    found: dict[str, list[str]] = {}
+    for (metric, level), n in groups.items():
+        found.setdefault(str(metric), []).append(f"{level}: {n}")
+    return [f"{metric} ({', '.join(levels)})" for metric, levels in found.items()]
+
+
 def _claim(rows: pd.DataFrame) -> dict[str, Any]:
     """One claim with its rows: the words that all share, the primary rows and the descriptive ones."""
     entries = words.records(rows)
+    shared = words.common_sentences([row["reason"] or "" for row in entries])
+    methods = {row["method"] or "" for row in entries}
+    groups = {row["group"] or "" for row in entries}
     for row in entries:
         row["effect"], row["sample"] = words.effect(row), words.sample(row)
+        row["why"] = words.without(row["reason"] or "", shared)
+        row["part"] = row["group"] if len(groups) > 1 else ""
+        row["how"] = row["method"] if len(methods) > 1 else ""
     primary = [row for row in entries if row["role"] == "primary"]
     return {
+        "shared": shared,
+        "method": methods.pop() if len(methods) == 1 else "",
+        "part": groups.pop() if len(groups) == 1 else "",
         **{k: entries[0][k] for k in ("id", "statement", "prediction", "rival", "family", "metric", "experiment")},
         "margin": words.margin(entries[0]),
+        "scale_name": words.scale_name(entries[0]),
         "primary": primary,
         "only_descriptive": not primary,
         "descriptive": [row for row in entries if row["role"] != "primary"],

@@ -84,13 +84,16 @@
       const n = Math.max(1, new Set((sets[spec.data?.name] || []).map((row) => row[spec.facet.field])).size);
       const gap = 46, room = width - side;
       const most = Math.max(1, Math.min(spec.columns + 1, Math.floor(room / (spec.spec.width + gap))));
-      const gaps = (columns) => (columns - (n % columns)) % columns;
-      spec.columns = n <= most ? n : most > 1 && gaps(most - 1) < gaps(most) ? most - 1 : most;
+      const fewer = Math.max(most - 1, 1);
+      spec.columns = n <= most ? n : n % most && n % fewer === 0 ? fewer : most;
       spec.spec.width = Math.max(140, Math.min(spec.spec.width * 1.6, room / spec.columns - gap));
       return;
     }
     for (const view of spec.vconcat || [spec]) {
-      if (typeof view.width === "number") view.width = Math.max(160, Math.min(view.width * 1.4, width - side - (spec.vconcat ? 150 : 76)));
+      if (typeof view.width !== "number") continue;
+      let named = false; // rows with names: these need room, and grow with it
+      walk(view, (node) => { if (["nominal", "ordinal"].includes(node.encoding?.y?.type)) named = true; });
+      view.width = Math.max(160, named ? Math.min(view.width, width - side - 190) : Math.min(view.width * 1.4, width - side - 76));
     }
   }
   function specification(figure, width, choice) {

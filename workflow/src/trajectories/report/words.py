@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -77,19 +78,23 @@ def steps(values: Iterable[int], every: Sequence[int] = ()) -> str:
     return ", ".join(parts)
 
 
-def effect(row: dict[str, Any]) -> str:
-    """An estimate with its interval, off the logarithmic scale: ``odds ratio 1.82 (90 % interval 1.54 to 2.14)``."""
+def scale_name(row: dict[str, Any]) -> str:
+    """What an estimate is called once off the logarithmic scale, and the level of its interval: ``odds ratio (90 % interval)``."""
     scale = str(row["scale"])
-    log = is_log(scale)
-    name = unlogged(scale) if log else scale
+    name = unlogged(scale) if is_log(scale) else scale
+    return f"{name} ({100 * row['conf_level']:.3g}\u00a0% interval)" if finite(row["conf_level"]) else f"{name} (interval)"
+
+
+def effect(row: dict[str, Any]) -> str:
+    """An estimate with its interval, off the logarithmic scale: ``1.82 (1.54 to 2.14)``."""
+    log = is_log(str(row["scale"]))
     if not finite(row["estimate"]):
-        return f"no estimate of the {name}"
+        return "no estimate"
     low, high = row["ci_low"], row["ci_high"]
-    text = f"{name} {_on_scale(row['estimate'], log)}"
+    text = _on_scale(row["estimate"], log)
     if not (finite(low) and finite(high)):
         return f"{text}, without a finite interval"
-    level = f"{100 * row['conf_level']:.3g}\u00a0% " if finite(row["conf_level"]) else ""
-    return f"{text} ({level}interval {_on_scale(low, log)} to {_on_scale(high, log)})"
+    return f"{text} ({_on_scale(low, log)} to {_on_scale(high, log)})"
 
 
 def margin(row: dict[str, Any]) -> str:
@@ -104,6 +109,19 @@ def _on_scale(value: float, log: bool) -> str:
     if not log:
         return number(value)
     return number(math.exp(value)) if value < 30 else "above 10 trillion"
+
+
+def common_sentences(texts: Sequence[str]) -> list[str]:
+    """The sentences that all of several texts hold, in their order; none where there is only one text."""
+    split = [re.split(r"(?<=[.!?])\s+", text.strip()) for text in texts]
+    if len(split) < 2:
+        return []
+    return [sentence for sentence in split[0] if sentence and all(sentence in other for other in split[1:])]
+
+
+def without(text: str, sentences: Sequence[str]) -> str:
+    """A text less some of its sentences."""
+    return " ".join(s for s in re.split(r"(?<=[.!?])\s+", text.strip()) if s not in sentences)
 
 
 def sample(row: dict[str, Any]) -> str:
