@@ -113,7 +113,7 @@ def content(resolved: Resolved, verb: str, experiment: str | None = None, model:
     elif verb == _FIGURES:
         sliced, extra = _pruned(suite, names, []), {"title": suite.title}
     elif verb == "report":
-        sliced, seed = _pruned(suite, names, None, {"prose"}), config.seed
+        sliced, seed = _pruned(suite, names, None, {"prose", "published"}), config.seed
         extra = {"steps": steps, "experiments": resolved.experiments, "left_out": resolved.left_out, "include_anomalous": config.include_anomalous}
         extra["sections"] = {e: resolved.section(e) for e in resolved.experiments}
     else:
