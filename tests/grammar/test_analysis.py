@@ -12,8 +12,9 @@ from grammar.small import measured, paradigms, suite
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, Analysis, AnalysisContext
 from trajectories.experiments.grammar import effects, hypotheses, simulations
 from trajectories.experiments.grammar.analyse import analyse
-from trajectories.experiments.grammar.settings import AnalyseSettings
+from trajectories.experiments.grammar.settings import AnalyseSettings, unavailable
 from trajectories.statistics.claims import Claim, p_values, verdict
+from trajectories.suites import load_suite
 
 Make = Callable[..., AnalysisContext]
 
@@ -189,3 +190,9 @@ def test_a_net_share_of_one_keeps_an_interval_and_says_more_than_one_with_an_exc
     alone = np.repeat(np.arange(18), 1)
     one_exception = effects.net_share(np.r_[np.ones(17), -1], alone)
     assert one_exception.p(0.2)[0] > effects.net_share(np.ones(18), alone).p(0.2)[0]
+
+
+def test_published_results_without_blimp_cannot_serve_the_experiment() -> None:
+    assert "none on BLiMP" in str(unavailable(load_suite("pythia-published")))
+    assert unavailable(load_suite("pythia-v0-published")) is None
+    assert unavailable(load_suite("nano")) is None

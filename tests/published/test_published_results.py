@@ -233,7 +233,7 @@ def test_results_are_downloaded_at_the_pinned_commit_and_checked(archives: Archi
     archives.body = archive({"evals/mine/a_step1500.json": content, "README.md": b""})
     (tmp_path / "same" / "mine").mkdir(parents=True)
     (tmp_path / "same" / "mine" / "a_step1500.json").write_bytes(content)
-    origin = {"repository": "owner/name", "commit": COMMIT, "root": "evals"}
+    origin = {"tasks": [], "repository": "owner/name", "commit": COMMIT, "root": "evals"}
     with pytest.raises(
         UserError, match=r"have the digest [0-9a-f]{64}, and the suite expects 0{64}; point data_dir at a folder that holds 'name/evals'"
     ):

@@ -158,6 +158,7 @@ class Published(Strict):
     repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="GitHub repository (owner/name) that the files come from.")
     commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="Commit of that repository.")
     root: str = Field(description="Folder of the results in that repository; below `data_dir` it is `<name of the repository>/<root>`.")
+    tasks: list[str] = Field(description="Tasks that the files hold results of; `*` stands for any ending.")
     items: dict[str, int] = Field(
         default_factory=dict,
         description="Items of a task, by a pattern of its name (`*`), where neither the files nor a standard error tell them.",

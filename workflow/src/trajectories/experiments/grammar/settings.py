@@ -72,5 +72,7 @@ class Settings(Strict):
 
 
 def unavailable(suite: Suite) -> str | None:
-    """Why the experiment cannot run on a suite: any suite with checkpoints, or with published results, can serve it."""
+    """Why the experiment cannot run on a suite, or None: it needs checkpoints, or published results on BLiMP."""
+    if suite.published is not None and not any(task.startswith("blimp_") for task in suite.published.tasks):
+        return "the published results have none on BLiMP"
     return None
