@@ -90,3 +90,28 @@ def test_of_equal_values_the_model_that_the_suite_knows_to_be_contaminated_is_th
     assert "upstream issue" in table.at[("pythia-70m", 1000), "detail"]
     assert table.at[("pythia-160m", 1000), "status"] == "ok"
     assert work.audit("pythia-70m").at[1000, "status"] == "duplicate", "the model's own audit says so too"
+
+
+def test_the_known_equality_in_upstream_s_results_is_found_in_the_files(data_dir, tmp_path):
+    """The zero-shot results of pythia-2.8b at its first 12 checkpoints are those of pythia-2.8b-deduped (steps 0 and 1: of one start)."""
+    from trajectories.cli import Machine
+    from trajectories.layout import Layout
+    from trajectories.recipes import Settings
+    from trajectories.suites import load_suite
+    from trajectories.verbs import audit, published
+
+    whole = load_suite("pythia-published")
+    models = [whole.model("pythia-2.8b").model_copy(update={"anomalies": []}), whole.model("pythia-2.8b-deduped")]
+    settings = Settings(whole.model_copy(update={"models": models}), {}, 0, {"data_dir": str(data_dir)}, "0" * 16)
+    layout, machine = Layout(tmp_path / "pythia-published"), Machine(data_dir=data_dir)
+    for model in models:
+        published.run(settings, layout, machine, model=model.name)
+        audit.run(settings, layout, machine, model=model.name)
+    audit.run(settings, layout, machine, model="all")
+    table = tables.read_table(layout.audit())
+    shared = table[table["detail"].str.contains("same content as pythia-2.8b")]
+    equal = [2, 4, 8, 16, 32, 64, 128, 256, 512, 1000]
+    assert list(shared.loc[shared["model"] == "pythia-2.8b", "step"]) == equal
+    assert list(shared.loc[shared["model"] == "pythia-2.8b-deduped", "step"]) == equal
+    start = table[table["step"] <= 1].set_index(["model", "step"])["status"]
+    assert start.to_dict() == {(m.name, s): ("duplicate" if s else "ok") for m in models for s in (0, 1)}
