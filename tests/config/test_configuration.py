@@ -23,8 +23,8 @@ def complaint(**keys: Any) -> str:
     return message
 
 
-def test_the_projects_own_configuration_fits(repository: Path) -> None:
-    resolved = resolve(read(repository / "config.yaml"))
+def test_the_projects_own_configuration_fits(checkout: Path) -> None:
+    resolved = resolve(read(checkout / "config.yaml"))
     assert resolved.suite.name == "nano"
     assert resolved.experiments == ["grammar", "memorization"]
 

@@ -47,8 +47,8 @@ def errors(schema: dict[str, Any], value: Any) -> list[str]:
     return [e.message for e in jsonschema.Draft202012Validator(schema).iter_errors(value)]
 
 
-def test_the_schema_accepts_the_projects_configuration_and_refuses_a_misspelt_key(repository: Path) -> None:
-    config = yaml.safe_load((repository / "config.yaml").read_text(encoding="utf-8"))
+def test_the_schema_accepts_the_projects_configuration_and_refuses_a_misspelt_key(checkout: Path) -> None:
+    config = yaml.safe_load((checkout / "config.yaml").read_text(encoding="utf-8"))
     schema = schemas.config_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     assert errors(schema, config) == []
