@@ -157,6 +157,14 @@ def test_the_calibration_keeps_wrong_verdicts_at_five_per_cent_and_shows_power()
     assert (alone["rate_supported"].groupby("claim").max() > 0.7).all()
 
 
+def test_the_notes_tell_what_the_verdicts_rest_on() -> None:
+    notes = " ".join(found("none").notes)
+    assert "last 10% are set apart" in notes
+    assert "not as many replications" in notes
+    wide = analyse(analysis_context(trend(0.0), shift=0.05, odds_ratio=1.1)).notes
+    assert any("late-rows-likelier" in note and "would take about" in note for note in wide)
+
+
 def test_the_margin_of_the_log_probability_corresponds_to_the_odds_ratio() -> None:
     settings = AnalyseSettings()
     assert settings.log_odds_margin == pytest.approx(np.log(1.25))

@@ -196,6 +196,11 @@ def _note(found: Found, decided: pd.DataFrame, settings: Any) -> None:
         f"The margin of the log-probability, {settings.shift_margin:.3f} standard deviations, is the shift of a logistic latent variable "
         f"that an odds ratio of {settings.odds_ratio:g} stands for, unless the configuration sets another."
     )
+    if decided.loc[decided["role"] == "primary", "model"].nunique() > 1:
+        found.notes.append(
+            "The models of an order are shown the same sample of rows, so their estimates share its accidents: equal verdicts of several "
+            "models are not as many replications."
+        )
     for claim in decided[(decided["role"] == "primary") & (decided["verdict"] == INCONCLUSIVE)].itertuples():
         stderr = (claim.ci_high - claim.ci_low) / 2 / stats.norm.ppf(0.95)
         few = pd.notna(claim.n_events) and min(claim.n_events, claim.n - claim.n_events) < MIN_EVENTS
