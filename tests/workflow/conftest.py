@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workflow.flow import Flow, copy_of
+from workflow.flow import Flow, copy_of, touch_everything
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = Path(__file__).resolve().parents[1] / "data" / "suites"
@@ -16,9 +16,15 @@ LESS = {"models": ["mini-s", "mini-s-swapped"], "steps": [0, 20, 30], "experimen
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Flow:
+def code(tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    """The workflow as it is when the tests begin, however long they take and whoever edits it meanwhile."""
+    return Flow(copy_of(REPOSITORY, tmp_path_factory.mktemp("code") / "workflow"), SUITES)
+
+
+@pytest.fixture(scope="session")
+def finished(code: Flow, tmp_path_factory: pytest.TempPathFactory) -> Flow:
     """A finished run on the miniature suite with less than all of it. Not to be changed: take a ``twin``."""
-    flow = Flow(copy_of(REPOSITORY, tmp_path_factory.mktemp("finished") / "workflow"), SUITES)
+    flow = code.twin(tmp_path_factory.mktemp("finished") / "workflow")
     flow.configure(**LESS)
     flow.run()
     return flow
@@ -31,11 +37,12 @@ def twin(finished: Flow, tmp_path: Path) -> Flow:
 
 
 @pytest.fixture
-def clone(finished: Flow, tmp_path: Path) -> Callable[[bool], Flow]:
+def clone(code: Flow, finished: Flow, tmp_path: Path) -> Callable[[bool], Flow]:
     """Make a fresh clone of the code with the finished results copied in, with or without Snakemake's own records."""
 
     def make(records: bool) -> Flow:
-        flow = Flow(copy_of(REPOSITORY, tmp_path / "clone"), finished.suites)
+        flow = code.twin(tmp_path / "clone")
+        touch_everything(flow.folder)  # a clone's files are new
         flow.configure(**LESS)
         for name in ["results", *([".snakemake"] if records else [])]:
             Flow(finished.folder / name, finished.suites).twin(flow.folder / name)
@@ -45,8 +52,8 @@ def clone(finished: Flow, tmp_path: Path) -> Callable[[bool], Flow]:
 
 
 @pytest.fixture(scope="session")
-def unrun(tmp_path_factory: pytest.TempPathFactory) -> Flow:
+def unrun(code: Flow, tmp_path_factory: pytest.TempPathFactory) -> Flow:
     """A copy in which nothing has been run."""
-    flow = Flow(copy_of(REPOSITORY, tmp_path_factory.mktemp("unrun") / "workflow"), SUITES)
+    flow = code.twin(tmp_path_factory.mktemp("unrun") / "workflow")
     flow.configure()
     return flow

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from workflow.conftest import LESS
-from workflow.flow import Flow
+from workflow.flow import Flow, touch_everything
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -18,11 +17,6 @@ EXTRACTIONS = {
     f"extract {model} {step} grammar" for model, steps in {"mini-s": [0, 20, 30], "mini-s-swapped": [30]}.items() for step in steps
 }
 BEHIND_EXTRACTION = {"analyse grammar", "figures grammar", "report"}
-
-
-def touch_everything(folder: Path) -> None:
-    """Newer times for all files, in an order that says nothing."""
-    subprocess.run(f"find {folder} -type f -not -path '*/.snakemake/*' -print0 | shuf -z | xargs -0 touch", shell=True, check=True)
 
 
 def test_a_run_makes_what_the_contract_promises(finished: Flow):

@@ -24,6 +24,8 @@ from snakemake_logger_plugin_trajectories import view
 from snakemake_logger_plugin_trajectories.state import Run, tail
 
 _SHOWN_LINES = 12
+# a failed command: the job's own log, which is shown, says why
+_OF_A_JOB = ("CalledProcessError", "RuleException")
 
 
 @dataclass
@@ -85,7 +87,7 @@ class LogHandler(LogHandlerBase):  # type: ignore[misc]
             self._failed(fields["rule_name"], list(fields["log"] or []))
         elif event is None and record.levelno <= logging.INFO and "othing to be done" in record.getMessage():
             self.console.print("Nothing to be done: all results are there and up to date.")
-        elif record.levelno >= logging.WARNING and not self.run.failed:
+        elif record.levelno >= logging.WARNING and not self.run.failed and fields.get("exception") not in _OF_A_JOB:
             self.console.print(record.getMessage(), markup=False, style="red" if record.levelno >= logging.ERROR else None)
 
     def _plain(self, record: logging.LogRecord, event: str | None) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trajectories import __version__
-from trajectories.errors import UserError
+from trajectories.errors import UserError, require_known
 
 # verb: (targets, what it does)
 VERBS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -52,7 +52,9 @@ class Machine:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="trajectories", description="What language models learn, when in training, and how that changes with scale.")
+    parser = argparse.ArgumentParser(
+        prog="trajectories", description="What language models learn, when in training, and how that changes with scale."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
     for verb, (targets, text) in VERBS.items():
@@ -89,7 +91,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.recipe is None:
         import yaml
 
-        from trajectories import config
+        from trajectories import config, experiments
 
         given = config.read(args.config)
         for pair in args.set:
@@ -108,8 +110,9 @@ def _run(args: argparse.Namespace) -> None:
             experiments=tuple(resolved.experiments),
         )
         names = {k: v for k, v in targets.items() if k in ("experiment", "model", "order") and v != "all"}
-        if "model" in names:
-            resolved.suite.model(names["model"])
+        known = {"model": [m.name for m in resolved.suite.models], "order": list(resolved.suite.orders), "experiment": experiments.known()}
+        for kind, name in names.items():
+            require_known(kind, name, known[kind])
         args.recipe = recipes.write(resolved, args.verb, **names)
     recipes.supersede(args.recipe)
     verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
