@@ -33,7 +33,7 @@ class _CrossEntropy(torch.autograd.Function):
         gradient, total = torch.empty_like(logits), torch.zeros((), dtype=torch.float64)
         for start in range(0, n, rows):
             wanted = targets[start : start + rows, None]
-            part = logits[start : start + rows].float()
+            part = logits[start : start + rows].to(torch.float32, copy=True)
             part -= part.amax(1, keepdim=True)
             chosen = part.gather(1, wanted)
             part.exp_()

@@ -7,7 +7,7 @@ pair is built on such a combination, so to get it right a model has to have lear
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,48 +199,62 @@ def _chooser(random: np.random.Generator, held_out: bool) -> _Chooser:
     return choose
 
 
-def sentences(grammar: Grammar, seed: int) -> list[Sentence]:
-    """The training sentences of every paradigm, as many as ``grammar.sentences`` says.
+def _draws(name: str, count: int, seed: int) -> Iterator[Made | str]:
+    """What training shows of a paradigm, in the sequence in which it is drawn; where there are companions, every third is one."""
+    paradigm, random = PARADIGMS[name], generator(seed, f"sentences {name}")
+    key = _chooser(random, held_out=False)
+    for number in range(count):
+        yield paradigm.companion(random, key) if paradigm.companion is not None and number % 3 == 2 else paradigm.make(random, key)
 
-    Where a paradigm has companions, every third sentence is one; they count among the paradigm's sentences and have the variant ``companion``.
-    """
-    found = []
-    for name, count in grammar.sentences.items():
+
+def _good(name: str, made: Made) -> Sentence:
+    return gendered("grammar", name, made.good, "good", made.feminine)
+
+
+def sentences(grammar: Grammar, seed: int) -> list[Sentence]:
+    """The training sentences of every paradigm, as many as ``grammar.sentences`` says; companions count and have the variant ``companion``."""
+    for name in grammar.sentences:
         require_known("planted paradigm", name, PARADIGMS)
-        paradigm, random = PARADIGMS[name], generator(seed, f"sentences {name}")
-        key = _chooser(random, held_out=False)
-        for number in range(count):
-            if paradigm.companion is not None and number % 3 == 2:
-                found.append(plain("grammar", name, paradigm.companion(random, key), "companion"))
-            else:
-                made = paradigm.make(random, key)
-                found.append(gendered("grammar", name, made.good, "good", made.feminine))
-    return found
+    return [
+        plain("grammar", name, made, "companion") if isinstance(made, str) else _good(name, made)
+        for name, count in grammar.sentences.items()
+        for made in _draws(name, count, seed)
+    ]
 
 
 def pairs(grammar: Grammar, seed: int, planted: list[Sentence]) -> pd.DataFrame:
     """Minimal pairs: ``paradigm, phenomenon, field, frequency, pair_id, good, bad, seen``.
 
     ``frequency`` counts the paradigm's training sentences, companions not included. Unseen pairs (``seen`` false) use held-out combinations;
-    for the others the good sentence is one of the training sentences. No pair occurs twice.
+    for the others the good sentence is one of the training sentences. No good sentence occurs twice.
+
+    Raises:
+        UserError: a paradigm does not yield as many unseen pairs as ``grammar.pairs_unseen`` asks for.
     """
     shown = {sentence.text for sentence in planted}
     rows = []
-    for name in grammar.sentences:
+    for name, count in grammar.sentences.items():
         paradigm = PARADIGMS[name]
         frequency = sum(s.source == name and s.variant == "good" for s in planted if s.kind == "grammar")
-        for seen, wanted in ((False, grammar.pairs_unseen), (True, grammar.pairs_seen)):
-            random = generator(seed, f"pairs {name} {seen}")
-            key, found = _chooser(random, held_out=not seen), set()
-            for _ in range(500 * wanted):
-                if len(found) == wanted:
-                    break
-                made = paradigm.make(random, key)
-                text = gendered("grammar", name, made.good, "good", made.feminine).text
-                if text in found or (text in shown) != seen or made.bad in shown:
-                    continue
-                rows.append((name, paradigm.phenomenon, paradigm.field, frequency, f"{name}/{len(rows):05d}", text, made.bad, seen))
-                found.add(text)
-            if len(found) < wanted and not seen:
-                raise UserError(f"Paradigm '{name}' yields only {len(found)} of {wanted} unseen pairs; lower 'pairs_unseen' in the suite.")
+        random = generator(seed, f"pairs {name}")
+        key = _chooser(random, held_out=True)
+        unseen = _distinct((paradigm.make(random, key) for _ in range(500 * grammar.pairs_unseen)), name, shown, grammar.pairs_unseen)
+        if len(unseen) < grammar.pairs_unseen:
+            raise UserError(f"Paradigm '{name}' yields only {len(unseen)} of {grammar.pairs_unseen} unseen pairs; lower 'pairs_unseen'.")
+        seen = _distinct((made for made in _draws(name, count, seed) if isinstance(made, Made)), name, set(), grammar.pairs_seen)
+        for is_seen, found in ((False, unseen), (True, seen)):
+            for good, bad in found.items():
+                rows.append((name, paradigm.phenomenon, paradigm.field, frequency, f"{name}/{len(rows):05d}", good, bad, is_seen))
     return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "field", "frequency", "pair_id", "good", "bad", "seen"])
+
+
+def _distinct(drawn: Iterable[Made], name: str, shown: set[str], wanted: int) -> dict[str, str]:
+    """Good to bad sentence of the first ``wanted`` different pairs whose sentences are not among ``shown``."""
+    found: dict[str, str] = {}
+    for made in drawn:
+        if len(found) == wanted:
+            break
+        good = _good(name, made).text
+        if good not in found and good not in shown and made.bad not in shown:
+            found[good] = made.bad
+    return found

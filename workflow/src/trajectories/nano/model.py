@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
@@ -31,6 +33,7 @@ def build(model: Model, context: int) -> GPTNeoXForCausalLM:
         tie_word_embeddings=False,
         bos_token_id=0,
         eos_token_id=0,
+        initializer_range=math.sqrt(2 / (5 * model.width)),  # Pythia's "small init" (Nguyen and Salazar 2019)
         use_cache=True,
         dtype="float32",
     )

@@ -22,7 +22,7 @@ class Canaries(Strict):
 
     counts: dict[int, int] = Field(description="Number of copies to the number of canaries that have it.")
     tokens: int = Field(64, ge=64, description="Length of a canary.")
-    alphabet: int = Field(256, ge=2, description="Tokens are drawn uniformly from so many of the vocabulary.")
+    alphabet: int | None = Field(None, ge=2, description="Tokens are drawn uniformly from so many of the vocabulary; from all of it if absent.")
     window: int = Field(gt=0, description="Width, in steps, of the window that holds all copies of a canary.")
     offset: int | Literal["random"] = Field("random", description="Position of a copy in its row.")
     gram: int = Field(16, ge=4, description="A run of so many tokens of a canary elsewhere counts as an incidental copy.")

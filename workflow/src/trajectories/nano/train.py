@@ -14,7 +14,7 @@ from transformers import GPTNeoXForCausalLM
 from transformers.utils import logging as transformers_logging
 
 from trajectories import tables
-from trajectories.errors import UserError
+from trajectories.errors import UserError, require_known
 from trajectories.nano.fast import ATTENTION, cross_entropy
 from trajectories.nano.model import build
 from trajectories.nano.settings import Optimizer, Training
@@ -23,6 +23,8 @@ from trajectories.progress import Progress
 from trajectories.suites import Model
 
 log = logging.getLogger(__name__)
+
+SCHEDULES = ("cosine", "constant")
 
 
 def learning_rate(step: int, model: Model, optimizer: Optimizer) -> float:
@@ -63,6 +65,7 @@ class Trainer:
     ):
         self.model, self.training, self.reader, self.folder, self.tokenizer = model, training, reader, folder, tokenizer
         self.record, self.parent = record, parent
+        require_known("schedule", model.schedule or "cosine", SCHEDULES)
         self.identity = tables.digest(identity | {"torch": torch.__version__, "threads": torch.get_num_threads()}, 64)
         self.first = model.branch_step or 0
         self.steps = [s for s in model.all_steps if s >= self.first]
