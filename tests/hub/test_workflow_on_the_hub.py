@@ -147,6 +147,12 @@ def test_then_nothing_is_to_be_done(second, workplace):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_no_log_holds_an_address_that_opens_a_file(first, second):
+    logs = [p for p in (first / "logs").rglob("*.log") if p.is_file()]
+    assert logs
+    assert not [p for p in logs if "signature=" in p.read_text()]
+
+
 def test_rows_are_read_by_range_from_the_order_s_shards(second, served):
     ranged = [r for r in served.asked(r"^/storage/.*/document-") if r.range]
     assert ranged
@@ -165,7 +171,7 @@ def test_what_stays_wrong_ends_the_command_with_one_sentence(made, served, data_
     trajectories = str(BIN / "trajectories")
     audited = command(tmp_path, made, served, [trajectories, "audit", "miniature"])
     assert audited.returncode == 0, audited.stderr
-    fault = served.misbehave(kind, r"^/storage/.*/model", times=float("inf"), **options)
+    fault = served.misbehave(kind, r"^/storage/.*/pytorch_model", times=float("inf"), **options)
     try:
         done = command(tmp_path, made, served, [trajectories, "fetch", "miniature", str(PICKLED)])
     finally:
@@ -173,4 +179,5 @@ def test_what_stays_wrong_ends_the_command_with_one_sentence(made, served, data_
     assert done.returncode == 1
     assert said in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
+    assert "signature=" not in done.stderr, "addresses that open a file stand in no log"
     assert not [p for p in weights(tmp_path) if p.stat().st_size]

@@ -123,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code (1 with one sentence on standard error for a :class:`UserError`)."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # a line per request says little, and the addresses of stored files carry signatures that open them
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     # a job's threads are Snakemake's to give: numerical libraries must not take the whole machine
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, str(args.threads))
