@@ -118,28 +118,24 @@ def test_a_truncated_entry_is_computed_again(place: Place, sequences: list[list[
 
 COPY = """
 import sys
-from pathlib import Path
-from extraction.tiny import Place
-place = Place(Path(sys.argv[1]))
-place.extract("grammar")
-print(sorted({"torch", "transformers", "huggingface_hub"} & set(sys.modules)))
+from trajectories.cli import main
+code = main(sys.argv[1:])
+print(code, sorted({"torch", "transformers", "huggingface_hub", "pandas"} & set(sys.modules)))
 """
 
 
-def test_what_is_in_the_store_is_copied_without_importing_torch(place: Place, sequences: list[list[int]]) -> None:
+def test_what_is_in_the_store_is_copied_without_importing_what_takes_seconds(place: Place, sequences: list[list[int]]) -> None:
     place.show("grammar", table_of(sequences), SUMS)
     place.extract("grammar")
     path = place.layout.measurement("tiny-a", 0, "grammar")
     before = path.read_bytes()
     path.unlink()
-    out = subprocess.run(
-        [sys.executable, "-c", COPY, str(place.layout.root.parent)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert out.stdout.strip() == "[]", out.stderr
+    recipe = place.layout.recipe("extract")
+    suite = place.suite.model_dump(mode="json")
+    tables.write_json(recipe, {"suite": suite, "section": {}, "seed": 0, "extra": {}, "code": place.settings.code})
+    command = [sys.executable, "-c", COPY, "extract", "tiny-a", "0", "grammar", "--recipe", str(recipe)]
+    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert out.stdout.strip() == "0 []", out.stderr
     assert path.read_bytes() == before
 
 

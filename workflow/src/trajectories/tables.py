@@ -9,13 +9,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trajectories.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd  # a second to import, which verbs that only copy tables do without
 
 _KEY = b"trajectories"
 
@@ -47,15 +49,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole, or not at all; a number that is not finite is an error."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
+    """Read a JSON file; raises :class:`UserError` if absent or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -80,7 +85,7 @@ def write_table(
         schema: columns and types; a missing or an extra column is an error.
         metadata: further JSON-able entries, read back with :func:`metadata`.
     """
-    if isinstance(table, pd.DataFrame):
+    if not isinstance(table, pa.Table):
         if schema is not None:
             missing, extra = set(schema.names) - set(table.columns), set(table.columns) - set(schema.names)
             if missing or extra:
@@ -94,8 +99,10 @@ def write_table(
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file as an Arrow table; raises :class:`UserError` if absent or damaged."""
     try:
-        return pq.read_table(path, columns=list(columns) if columns else None, partitioning=None)
+        with pq.ParquetFile(path) as file:  # unlike pq.read_table without pyarrow.dataset, which imports pandas
+            return file.read(columns=list(columns) if columns else None)
     except FileNotFoundError:
         raise UserError(f"'{path}' does not exist; run the step that makes it first.") from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:

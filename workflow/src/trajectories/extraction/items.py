@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from trajectories import tables
 from trajectories.errors import UserError
 from trajectories.extraction.measures import Plan
 
@@ -62,11 +60,16 @@ class Items:
         return total.hexdigest()
 
 
+def _numbers(array: pa.Array) -> np.ndarray:
+    """The numbers of an array without nulls (pyarrow's own conversion imports pandas, which takes a second)."""
+    return np.from_dlpack(array) if len(array) else np.zeros(0, np.int64)
+
+
 def _integers(table: pa.Table, column: str, where: str) -> np.ndarray:
     values = table[column].combine_chunks()
     if values.null_count or not pa.types.is_integer(values.type):
         raise UserError(f"{where}: column '{column}' should hold an integer in every row, found {values.type}; make the stimuli again.")
-    return values.to_numpy(zero_copy_only=False).astype(np.int64)
+    return _numbers(values).astype(np.int64)
 
 
 def _positions(table: pa.Table, wanted: Any, length: np.ndarray, where: str) -> np.ndarray:
@@ -81,7 +84,7 @@ def _positions(table: pa.Table, wanted: Any, length: np.ndarray, where: str) -> 
             sizes = pc.list_value_length(column)
             if column.null_count or (len(column) and pc.min_max(sizes)["min"] != pc.min_max(sizes)["max"]):
                 raise UserError(f"{where}: every row of column '{wanted}' should list the same number of positions.")
-            flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+            flat = _numbers(column.flatten()).astype(np.int64)
             found = flat.reshape(len(column), -1)
         else:
             found = _integers(table, wanted, where)[:, None]
@@ -110,8 +113,8 @@ def from_table(table: pa.Table, plan: Plan, where: str) -> Items:
     lists = table["input_ids"].combine_chunks()
     if not (pa.types.is_list(lists.type) and pa.types.is_integer(lists.type.value_type)) or lists.null_count:
         raise UserError(f"{where}: column 'input_ids' should hold lists of integers, found {lists.type}; make the stimuli again.")
-    ids = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int32)
-    sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    ids = _numbers(lists.flatten()).astype(np.int32)
+    sizes = _numbers(pc.list_value_length(lists))
     offsets = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     start, end = _integers(table, "start", where), _integers(table, "end", where)
     length = np.diff(offsets)
@@ -120,12 +123,3 @@ def from_table(table: pa.Table, plan: Plan, where: str) -> Items:
         raise UserError(f"{where}: row {bad} has the span [{start[bad]}, {end[bad]}) of {length[bad]} tokens; make the stimuli again.")
     positions = _positions(table, plan.hidden.positions, length, where) if plan.hidden else None
     return Items(tuple(str(v) for v in table["item_id"].to_pylist()), ids, offsets, start, end, positions)
-
-
-def read(path: Path, plan: Plan) -> Items:
-    """:func:`from_table` on a file of stimuli."""
-    wanted = ["item_id", "input_ids", "start", "end"]
-    if plan.hidden and isinstance(plan.hidden.positions, str) and plan.hidden.positions != "last":
-        wanted.append(plan.hidden.positions)
-    table = tables.read_arrow(path)
-    return from_table(table.select([c for c in wanted if c in table.column_names]), plan, path.name)

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 import transformers
 
-from trajectories import tables
 from trajectories.errors import UserError
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -22,22 +21,6 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("The key 'device' asks for cuda, but torch finds no CUDA device here; set it to auto or cpu.")
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()) else "cpu")
-
-
-def verify(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raise UserError unless configuration and weights are byte by byte the files that the checkpoint's manifest lists."""
-    for name, entry in sorted(manifest["files"].items()):
-        if not (name == "config.json" or name.endswith((".safetensors", ".bin", ".index.json"))):
-            continue
-        path = folder / name
-        if not path.is_file():
-            raise UserError(f"The checkpoint lacks '{path}'; delete '{folder / 'checkpoint.json'}' and run again to make it anew.")
-        found = tables.sha256(path)
-        if found != entry["sha256"]:
-            raise UserError(
-                f"The checkpoint's file '{path}' is damaged (SHA-256 {found[:12]}…, expected {entry['sha256'][:12]}…); "
-                f"delete it and '{folder / 'checkpoint.json'}', and run again to make it anew."
-            )
 
 
 class LanguageModel:
@@ -97,7 +80,7 @@ class LanguageModel:
 
 
 def load(folder: Path, dtype: str, device: str = "auto", threads: int | None = None) -> LanguageModel:
-    """Load a checkpoint that :func:`verify` found whole.
+    """Load a checkpoint that :func:`trajectories.extraction.requests.verify` found whole.
 
     Args:
         folder: a Hugging Face model directory, safetensors or ``.bin`` (read with ``weights_only=True``).

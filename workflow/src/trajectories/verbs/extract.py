@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from trajectories import tables
 from trajectories.cli import Machine
-from trajectories.code import code_digest
 from trajectories.errors import UserError
-from trajectories.extraction import items, measures
+from trajectories.extraction.requests import Checkpoint, Request, verify
 from trajectories.extraction.store import Entry, Store
 from trajectories.hub import fetch
 from trajectories.layout import Layout
@@ -26,78 +22,10 @@ from trajectories.progress import Progress
 from trajectories.provenance import package_versions, provenance
 from trajectories.recipes import Settings
 
-CODE = ("trajectories.extraction.run", "trajectories.extraction.model")
-"""What a measurement's numbers stand on; an edit of any other code leaves the store valid."""
-
 AHEAD = 30.0
 """Seconds within which a process goes on to further checkpoints of its model: its start takes longer than to measure a small one."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """One experiment's stimuli, read and checked, and the key under which a checkpoint's measurements of them are stored."""
-
-    experiment: str
-    plan: measures.Plan
-    asked: list[dict[str, Any]]
-    items: items.Items
-    digest: str
-
-    @classmethod
-    def read(cls, layout: Layout, experiment: str) -> Request:
-        """Raises UserError if the stimuli are absent or damaged, or ask for what no measure offers."""
-        path = layout.stimuli(experiment)
-        if not path.is_file():
-            raise UserError(f"'{path}' does not exist; run `trajectories stimuli {experiment}` first.")
-        asked = tables.metadata(path).get("measures") or []
-        plan = measures.plan(asked, path.name)
-        found = items.read(path, plan)
-        return cls(experiment, plan, asked, found, found.digest())
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint and what its measurements depend on."""
-
-    layout: Layout
-    model: str
-    step: int
-    dtype: str
-    manifest: dict[str, Any]
-
-    @classmethod
-    def read(cls, settings: Settings, layout: Layout, model: str, step: int) -> Checkpoint:
-        """Raises UserError if the manifest is absent or damaged; the weights are not looked at."""
-        manifest = tables.read_json(layout.checkpoint(model, step) / "checkpoint.json")
-        return cls(layout, model, step, settings.suite.model(model).dtype, manifest)
-
-    @property
-    def folder(self) -> Path:
-        """The Hugging Face model directory."""
-        return self.layout.checkpoint(self.model, self.step)
-
-    @property
-    def weights(self) -> str:
-        """SHA-256 of the weights, their identity."""
-        return str(self.manifest["weights_sha256"])
-
-    def record(self, request: Request) -> dict[str, Any]:
-        """Everything that decides about the numbers, device and versions (float noise) aside."""
-        files = self.manifest["files"]
-        return {
-            "weights_sha256": self.weights,
-            "config_sha256": files["config.json"]["sha256"] if "config.json" in files else None,
-            "stimuli": request.digest,
-            "measures": request.asked,
-            "dtype": self.dtype,
-            "code": code_digest(*CODE),
-        }
-
-    def key(self, request: Request) -> str:
-        """Where the store has, or will have, the measurements of a request."""
-        return tables.digest(self.record(request), length=40)
 
 
 def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: int, experiment: str) -> None:
@@ -163,7 +91,7 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
 
     models.choose_device(machine.device)
     folder = fetch.ensure(settings.suite.model(checkpoint.model), checkpoint.layout, checkpoint.step)
-    models.verify(folder, checkpoint.manifest)
+    verify(folder, checkpoint.manifest)
     loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads)
     versions = package_versions(("numpy", "torch", "transformers"))
     total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
