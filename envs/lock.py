@@ -22,14 +22,16 @@ BROUGHT_BY_TORCH = re.compile(r"^(nvidia-|cuda-|triton\b)")
 
 def compiled(*options: str) -> list[str]:
     """The locked requirements, one line each, without those that torch brings along."""
-    command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11", "--no-header", "--no-annotate", "--quiet"]
-    done = subprocess.run([*command, *options], cwd=HERE.parent, capture_output=True, text=True, check=False)
+    command = ["uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11"]
+    command += ["--no-header", "--no-annotate", "--quiet"]
+    done = subprocess.run([*command, *options], cwd=HERE.parent, capture_output=True, text=True, check=False)  # noqa: S603 (a fixed command)
     if done.returncode:
         sys.exit(f"uv could not resolve the dependencies:\n{done.stderr}")
     return [line for line in done.stdout.splitlines() if not BROUGHT_BY_TORCH.match(line)]
 
 
 def main() -> None:
+    """Write the three files."""
     tests = compiled("--extra", "test", *(["--upgrade"] if "--upgrade" in sys.argv else []))
     lock = HERE / "requirements-test.txt"
     lock.write_text(HEADER + "\n".join(tests) + "\n", encoding="utf-8")

@@ -12,27 +12,28 @@ import pyarrow as pa
 
 from trajectories.suites import Model, Suite
 
-_S, _F, _I = pa.string(), pa.float64(), pa.int64()
 
-TRAJECTORIES = pa.schema(
-    [("suite", _S), ("model", _S), ("order", _S), ("seed", _I), ("branch", _S), ("parameters_total", _I), ("parameters_non_embedding", _I)]
-    + [("step", _I), ("tokens", _I), ("revision", _S), ("dtype", _S), ("experiment", _S), ("metric", _S), ("level", _S), ("group", _S)]
-    + [("setting", _S), ("value", _F), ("stderr", _F), ("ci_low", _F), ("ci_high", _F), ("n", _I), ("method", _S), ("source", _S)]
-)
-CLAIMS = pa.schema(
-    [("id", _S), ("experiment", _S), ("role", _S), ("family", _S), ("statement", _S), ("prediction", _S), ("rival", _S), ("model", _S)]
-    + [("step", _I), ("metric", _S), ("group", _S), ("estimate", _F), ("ci_low", _F), ("ci_high", _F), ("conf_level", _F), ("scale", _S)]
-    + [("margin", _F), ("p_supported", _F), ("p_refuted", _F), ("p_supported_adjusted", _F), ("p_refuted_adjusted", _F)]
-    + [("n", _I), ("n_clusters", _I), ("n_events", _I), ("method", _S), ("verdict", _S), ("reason", _S)]
-)
-CALIBRATION = pa.schema(
-    [("claim", _S), ("test", _S), ("scale", _S), ("truth", _F), ("margin", _F), ("n", _I), ("n_clusters", _I), ("n_sim", _I), ("seed", _I)]
-    + [("rate_supported", _F), ("rate_refuted", _F), ("rate_inconclusive", _F)]
-)
-RECOVERY = pa.schema(
-    [("parameter", _S), ("model", _S), ("step", _I), ("truth", _F), ("estimate", _F), ("ci_low", _F), ("ci_high", _F), ("covered", pa.bool_())]
-    + [("n", _I), ("method", _S), ("comment", _S)]
-)
+def _schema(text: str) -> pa.Schema:
+    """A schema from names with their types: ``name`` is text, ``name:i`` an integer, ``name:f`` a float, ``name:b`` true or false."""
+    kinds = {"": pa.string(), "i": pa.int64(), "f": pa.float64(), "b": pa.bool_()}
+    pairs = [entry.partition(":") for entry in text.split()]
+    return pa.schema([(name, kinds[kind]) for name, _, kind in pairs])
+
+
+TRAJECTORIES = _schema("""
+    suite model order seed:i branch parameters_total:i parameters_non_embedding:i step:i tokens:i revision dtype experiment metric
+    level group setting value:f stderr:f ci_low:f ci_high:f n:i method source
+""")
+CLAIMS = _schema("""
+    id experiment role family statement prediction rival model step:i metric group estimate:f ci_low:f ci_high:f conf_level:f scale
+    margin:f p_supported:f p_refuted:f p_supported_adjusted:f p_refuted_adjusted:f n:i n_clusters:i n_events:i method verdict reason
+""")
+CALIBRATION = _schema("""
+    claim test scale truth:f margin:f n:i n_clusters:i n_sim:i seed:i rate_supported:f rate_refuted:f rate_inconclusive:f
+""")
+RECOVERY = _schema("""
+    parameter model step:i truth:f estimate:f ci_low:f ci_high:f covered:b n:i method comment
+""")
 
 
 def empty(schema: pa.Schema) -> pd.DataFrame:
@@ -92,10 +93,11 @@ class AnalysisContext:
     read: Callable[[str, int], pd.DataFrame]
 
     def model(self, name: str) -> Model:
+        """The facts of a model of the suite."""
         return self.suite.model(name)
 
     def measurements(self, model: str | None = None) -> Iterator[tuple[str, int, pd.DataFrame]]:
-        """Yield ``(model, step, table)`` checkpoint by checkpoint, so that memory holds one at a time; ``table`` has ``item_id`` and measures."""
+        """Yield ``(model, step, table)``, so that memory holds one checkpoint at a time; ``table`` has ``item_id`` and measures."""
         for row in self.checkpoints.itertuples():
             if model is None or row.model == model:
                 yield str(row.model), int(row.step), self.read(str(row.model), int(row.step))  # type: ignore[arg-type]

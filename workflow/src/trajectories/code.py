@@ -73,7 +73,9 @@ def code_digest(*roots: str) -> str:
             raise ModuleNotFoundError(f"No module '{module}' in {SOURCE}")
         data = []
         if path.name == "__init__.py":
-            data = sorted(p for p in path.parent.iterdir() if p.is_file() and p.suffix not in {".py", ".pyc"})
+            data = sorted(
+                p for p in path.parent.iterdir() if p.is_file() and p.suffix not in {".py", ".pyc"} and not p.name.startswith(".")
+            )
         for part in (path, *data):
             total.update(f"{module}:{part.name}\0".encode())
             total.update(hashlib.sha256(part.read_bytes()).digest())

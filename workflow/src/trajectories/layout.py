@@ -17,6 +17,7 @@ class Layout:
     root: Path
 
     def recipe(self, name: str) -> Path:
+        """What a verb's run depends on besides its input files; see ``recipes.py``."""
         return self.root / "recipes" / f"{name}.json"
 
     @property
@@ -33,6 +34,7 @@ class Layout:
         return self.root / "order" / order
 
     def audit(self, model: str | None = None) -> Path:
+        """What each checkpoint of a model is worth; of all chosen models without a name."""
         return self.root / "audit.parquet" if model is None else self.root / "audit" / f"{model}.parquet"
 
     def published(self, model: str) -> Path:
@@ -44,15 +46,19 @@ class Layout:
         return self.root / "checkpoints" / model / f"step{step}"
 
     def stimuli(self, experiment: str) -> Path:
+        """The token sequences that an experiment shows to every checkpoint."""
         return self.root / "stimuli" / f"{experiment}.parquet"
 
     def exposures(self, experiment: str) -> Path:
+        """Which order showed which stimulus at which step."""
         return self.root / "exposures" / f"{experiment}.parquet"
 
     def measurement(self, model: str, step: int, experiment: str) -> Path:
+        """What one checkpoint did on one experiment's stimuli."""
         return self.root / "measurements" / model / f"step{step}" / f"{experiment}.parquet"
 
     def tensor(self, model: str, step: int, experiment: str, measure: str) -> Path:
+        """A measure that is a tensor; stands beside the measurement's table."""
         return self.measurement(model, step, experiment).with_name(f"{experiment}.{measure}.safetensors")
 
     @property
@@ -61,15 +67,19 @@ class Layout:
         return self.root / "store"
 
     def trajectories(self, experiment: str) -> Path:
+        """Metrics by training step."""
         return self.root / "trajectories" / f"{experiment}.parquet"
 
     def claims(self, experiment: str) -> Path:
+        """An experiment's claims and their verdicts."""
         return self.root / "claims" / f"{experiment}.parquet"
 
     def calibration(self, experiment: str) -> Path:
+        """How each claim's decision behaves on simulated data of known truth."""
         return self.root / "calibration" / f"{experiment}.parquet"
 
     def recovery(self, experiment: str) -> Path:
+        """Embedded suites: planted parameters against their estimates."""
         return self.root / "recovery" / f"{experiment}.parquet"
 
     def figures(self, experiment: str) -> Path:
@@ -82,8 +92,10 @@ class Layout:
 
     @property
     def claims_json(self) -> Path:
+        """The claims of all experiments, as a list."""
         return self.root / "claims.json"
 
     @property
     def report(self) -> Path:
+        """The one file to read."""
         return self.root / "report.html"

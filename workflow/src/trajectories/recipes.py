@@ -1,14 +1,15 @@
 """Recipes: what a verb's result depends on besides its input files, as a small file named by its digest.
 
-A recipe holds the slice of configuration and suite that one verb can see, and the digest of the code that it stands on. The rules take it as
-an input, so an edit of code or configuration makes a new file and with it exactly the jobs behind it; undoing the edit finds the old file
-again. A verb is given nothing but its recipe, so it cannot depend on a key that its digest leaves out.
+A recipe holds the slice of configuration and suite that one verb can see, and the digest of the code that it stands on. The rules take it
+as an input, so an edit of code or configuration makes a new file and with it exactly the jobs behind it; undoing the edit finds the old
+file again. A verb is given nothing but its recipe, so it cannot depend on a key that its digest leaves out.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,12 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path) -> Settings:
+        """The recipe in a file; raises :class:`UserError` if it is absent or damaged."""
         content = tables.read_json(path)
         return cls(Suite.model_validate(content["suite"]), content["section"], content["seed"], content["extra"], content["code"])
 
 
-def _pruned(suite: Suite, models: list[str] | None = None, orders: list[str] | None = None, keep: set[str] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
+def _pruned(suite: Suite, models: list[str] | None = None, orders: list[str] | None = None, keep: Collection[str] = ()) -> dict[str, Any]:
     """The suite as JSON-able values with only the named models and orders; prose and other parts are kept only if named in ``keep``."""
     full = suite.model_dump(mode="json")
     chosen = [m for m in full["models"] if models is None or m["name"] in models]
@@ -66,7 +68,9 @@ def _pruned(suite: Suite, models: list[str] | None = None, orders: list[str] | N
     return full
 
 
-def content(resolved: Resolved, verb: str, experiment: str | None = None, model: str | None = None, order: str | None = None) -> dict[str, Any]:
+def content(  # noqa: PLR0912 (a branch per verb)
+    resolved: Resolved, verb: str, experiment: str | None = None, model: str | None = None, order: str | None = None
+) -> dict[str, Any]:
     """The recipe of a verb's run: the one place that says which keys matter to which verb.
 
     Args:
@@ -90,7 +94,7 @@ def content(resolved: Resolved, verb: str, experiment: str | None = None, model:
     if verb == "corpus":
         sliced = _pruned(suite, [], list(suite.orders), {"training"})
     elif verb == "order":
-        sliced = _pruned(suite, [], [order or ""], {"training"} if suite.source == "trained" else set())
+        sliced = _pruned(suite, [], [order or ""], {"training"} if suite.source == "trained" else ())
         if suite.source == "hub":
             extra = {"rows_per_step": _rows_per_step(suite).get(order or "")}
     elif verb == "train":
@@ -106,7 +110,7 @@ def content(resolved: Resolved, verb: str, experiment: str | None = None, model:
             m["steps"] = []  # one more checkpoint of a model changes nothing about the others
     elif verb == _STIMULI:
         sliced, seed = _pruned(suite, [], list(suite.orders)), config.seed
-        extra = {"rows_per_step": {name: rows for name, rows in _rows_per_step(suite).items()}}
+        extra = {"rows_per_step": _rows_per_step(suite)}
     elif verb == _ANALYSE:
         sliced, seed = _pruned(suite, names, None), config.seed
         extra = {"steps": steps, "include_anomalous": config.include_anomalous}
@@ -114,7 +118,8 @@ def content(resolved: Resolved, verb: str, experiment: str | None = None, model:
         sliced, extra = _pruned(suite, names, []), {"title": suite.title}
     elif verb == "report":
         sliced, seed = _pruned(suite, names, None, {"prose", "published"}), config.seed
-        extra = {"steps": steps, "experiments": resolved.experiments, "left_out": resolved.left_out, "include_anomalous": config.include_anomalous}
+        extra = {"steps": steps, "include_anomalous": config.include_anomalous}
+        extra |= {"experiments": resolved.experiments, "left_out": resolved.left_out}
         extra["sections"] = {e: resolved.section(e) for e in resolved.experiments}
     else:
         raise ValueError(f"no recipe for verb '{verb}'")

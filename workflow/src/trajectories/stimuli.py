@@ -37,6 +37,7 @@ class Measure:
     options: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
+        """As it stands in the metadata of the stimuli."""
         return {"name": self.name, "options": self.options}
 
 
@@ -45,8 +46,9 @@ class Stimuli:
     """What an experiment shows to every checkpoint.
 
     Args:
-        table: one row per item: ``item_id`` (str, unique), ``input_ids`` (sequence of int), ``start`` and ``end`` (half-open span whose tokens
-            are scored, 1 ≤ start < end ≤ length), then the experiment's own columns; ``pair_id`` and ``variant`` where items belong together.
+        table: one row per item: ``item_id`` (str, unique), ``input_ids`` (sequence of int), ``start`` and ``end`` (half-open span whose
+            tokens are scored, 1 ≤ start < end ≤ length), then the experiment's own columns; ``pair_id`` and ``variant`` where items belong
+            together.
         measures: what to take from each item.
         exposures: ``item_id, order, row, step``; one row per time that an order shows the item; empty if not known.
         notes: what the report should say about how the stimuli were chosen.
