@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from workflow.conftest import LESS
 from workflow.flow import Flow, touch_everything
 
@@ -112,3 +115,22 @@ def test_one_more_experiment_leaves_the_first_ones_results_as_they_are(twin: Flo
     claims = pd.read_json(twin.folder / "results/miniature/claims.json")
     assert set(claims["experiment"]) == {"grammar", "memorization"}
     assert twin.planned() == set()
+
+
+def test_snakemakes_own_report_holds_figures_and_captions(finished: Flow, tmp_path: Path):
+    report = tmp_path / "report.zip"
+    done = finished.snakemake("--report", str(report))
+    assert done.returncode == 0, done.stdout[-3000:]
+    with zipfile.ZipFile(report) as archive:
+        names = archive.namelist()
+        page = next(archive.read(name).decode() for name in names if name.endswith("report.html"))
+    drawn = [path.name for path in (finished.folder / "results/miniature/figures/grammar").glob("*.svg")]
+    assert drawn
+    assert all(any(name.endswith(figure) for name in names) for figure in drawn)
+    assert "smallest effect that matters" in page
+
+
+@pytest.mark.parametrize("profile", ["default", "local", "slurm"])
+def test_every_profile_lets_large_tables_be_compared_by_content(finished: Flow, profile: str):
+    keys = yaml.safe_load((finished.folder / "workflow/profiles" / profile / "config.yaml").read_text())
+    assert keys["max-checksum-file-size"] >= 10**9
