@@ -22,7 +22,7 @@ from trajectories.progress import Progress
 from trajectories.provenance import package_versions, provenance
 from trajectories.recipes import Settings
 
-AHEAD = 30.0
+AHEAD = 90.0
 """Seconds within which a process goes on to further checkpoints of its model: its start takes longer than to measure a small one."""
 
 _log = logging.getLogger(__name__)
