@@ -152,6 +152,14 @@ def test_the_process_goes_on_to_checkpoints_that_wait_for_a_while(
     assert len(loads) == 4
 
 
+def test_it_goes_on_to_the_runs_own_steps_alone(place: Place, module: Any, sequences: list[list[int]], loads: list[Path]) -> None:
+    place.show("grammar", table_of(sequences), SUMS)
+    for step in (2, 4, 8):
+        place.save(other(module, step), step)
+    place.extract("grammar", steps=(0, 4))
+    assert [int(p.name[4:]) for p in loads] == [0, 4]
+
+
 def test_it_does_not_go_on_when_measuring_takes_long_or_another_has_the_checkpoint(
     place: Place, module: Any, sequences: list[list[int]], loads: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ class Machine:
         batch_tokens: tokens of one batch of extraction, padding included.
         threads: CPU threads of this job.
         experiments: all experiments of the run, so that one load of a checkpoint serves them all.
+        steps: the steps of the run, None for all; a process that goes on to further checkpoints keeps to them.
     """
 
     device: str = "auto"
@@ -49,6 +50,7 @@ class Machine:
     batch_tokens: int = 16384
     threads: int = 1
     experiments: tuple[str, ...] = ()
+    steps: tuple[int, ...] | None = None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--batch-tokens", type=int)
         sub.add_argument("--threads", type=int, default=1)
         sub.add_argument("--experiments", help="comma-separated experiments that share a loaded checkpoint")
+        sub.add_argument("--steps", help="comma-separated steps of the run")
     return parser
 
 
@@ -87,6 +90,7 @@ def _run(args: argparse.Namespace) -> None:
         batch_tokens=args.batch_tokens or 16384,
         threads=args.threads,
         experiments=tuple(args.experiments.split(",")) if args.experiments else (),
+        steps=tuple(int(step) for step in args.steps.split(",")) if args.steps else None,
     )
     if args.recipe is None:
         import yaml
@@ -108,6 +112,7 @@ def _run(args: argparse.Namespace) -> None:
             batch_tokens=args.batch_tokens or c.batch_tokens,
             threads=args.threads,
             experiments=tuple(resolved.experiments),
+            steps=None if c.steps == "all" else tuple(c.steps),
         )
         names = {k: v for k, v in targets.items() if k in ("experiment", "model", "order") and v != "all"}
         known = {"model": [m.name for m in resolved.suite.models], "order": list(resolved.suite.orders), "experiment": experiments.known()}

@@ -177,6 +177,8 @@ def machine_options(resolved: Resolved) -> list[str]:
     """The command's options that change no result and therefore stand in no recipe."""
     config = resolved.config
     options = ["--device", config.device, "--batch-tokens", str(config.batch_tokens), "--experiments", ",".join(resolved.experiments)]
+    if config.steps != "all":
+        options += ["--steps", ",".join(map(str, config.steps))]
     if config.data_dir:
         options += ["--data-dir", config.data_dir]
     if not config.keep_checkpoints:

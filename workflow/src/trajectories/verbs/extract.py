@@ -140,7 +140,8 @@ def _go_on(
     """
     manifests = layout.checkpoint(model, step).parent.glob("step*/checkpoint.json")
     ready = sorted(int(path.parent.name.removeprefix("step")) for path in manifests)
-    for other in [s for s in ready if s > step] + [s for s in ready if s < step]:
+    chosen = [s for s in ready if s != step and (machine.steps is None or s in machine.steps)]
+    for other in sorted(chosen, key=lambda s: (s < step, s)):
         if time.monotonic() - began > AHEAD:
             return
         try:
