@@ -72,7 +72,9 @@ def test_facts_are_mentioned_as_often_as_the_truth_says(corpus: Corpus, document
 
 def test_a_facts_first_mention_is_where_the_truth_says(corpus: Corpus, training: Training) -> None:
     for fact in corpus.truth["facts"].itertuples():
-        places = [p for prompt in fact.prompts for p in _everywhere(corpus.packed.rows, [*corpus.tokenizer.encode(prompt + fact.answer).ids, 0])]
+        places = [
+            p for prompt in fact.prompts for p in _everywhere(corpus.packed.rows, [*corpus.tokenizer.encode(prompt + fact.answer).ids, 0])
+        ]
         assert len(places) == fact.frequency
         if places:
             assert fact.first_step == min(row for row, _ in places) // training.rows_per_step
@@ -90,7 +92,9 @@ def test_canaries_stand_exactly_where_their_copies_are_said_to(corpus: Corpus, t
     copies = corpus.truth["canary_exposures"]
     for canary in corpus.truth["canaries"].itertuples():
         own = copies[copies["canary_id"] == canary.canary_id]
-        assert _everywhere(corpus.packed.rows, canary.input_ids) == list(own.sort_values("row")[["row", "offset"]].itertuples(index=False, name=None))
+        assert _everywhere(corpus.packed.rows, canary.input_ids) == list(
+            own.sort_values("row")[["row", "offset"]].itertuples(index=False, name=None)
+        )
         assert len(own) == canary.repetitions
         assert canary.window_start <= own["step"].min() == canary.first_step
         assert canary.last_step == own["step"].max() < canary.window_end
@@ -126,7 +130,8 @@ def test_a_copy_where_none_was_planted_is_counted(corpus: Corpus) -> None:
 def test_sentences_of_a_paradigm_are_as_many_as_the_settings_say(corpus: Corpus, training: Training) -> None:
     counts = corpus.truth["paradigm_exposures"]["paradigm"].value_counts()
     assert counts.to_dict() == training.grammar.sentences
-    for paradigm, group in corpus.truth["paradigms"].groupby("paradigm"):
+    for paradigm in training.grammar.sentences:  # noqa: B007 (named in the query)
+        group = corpus.truth["paradigms"].query("paradigm == @paradigm")
         shown = corpus.truth["paradigm_exposures"].query("paradigm == @paradigm and variant == 'good'")
         assert set(group["frequency"]) == {len(shown)}
 
@@ -191,7 +196,16 @@ def test_the_swapped_rows_differ_in_the_pronouns_of_planted_text_alone(corpus: C
     swapped = swap_pronouns(rows, corpus.truth["pronouns"])
     changed = np.argwhere(rows != swapped)
     words = {tuple(corpus.tokenizer.decode([int(a[r, c])]).strip() for a in (rows, swapped)) for r, c in changed}
-    assert words <= {("he", "she"), ("she", "he"), ("him", "her"), ("her", "him"), ("his", "her"), ("her", "his"), ("himself", "herself"), ("herself", "himself")}
+    assert words <= {
+        ("he", "she"),
+        ("she", "he"),
+        ("him", "her"),
+        ("her", "him"),
+        ("his", "her"),
+        ("her", "his"),
+        ("himself", "herself"),
+        ("herself", "himself"),
+    }
     kinds = corpus.packed.documents.set_index(["row", "offset"])["kind"]
     for r, c in changed:
         assert kinds.loc[r].loc[:c].iloc[-1] in ("grammar", "occupation")
@@ -204,7 +218,9 @@ def test_her_becomes_his_or_him_by_its_place_in_the_sentence(corpus: Corpus) -> 
     for e in corpus.truth["occupation_exposures"].itertuples():
         before, after = (corpus.tokenizer.decode(a[e.row, e.offset : e.offset + e.length - 1].tolist()) for a in (rows, swapped))
         slot = re.search(r"\{(subject|object|possessive|reflexive)\}", TEMPLATES[e.template]).group(1)  # type: ignore[union-attr]
-        forms = {"subject": ("he", "she"), "object": ("him", "her"), "possessive": ("his", "her"), "reflexive": ("himself", "herself")}[slot]
+        forms = {"subject": ("he", "she"), "object": ("him", "her"), "possessive": ("his", "her"), "reflexive": ("himself", "herself")}[
+            slot
+        ]
         old, new = (set(sentence.rstrip(".").split()) & set(forms) for sentence in (before, after))
         assert old | new == set(forms)
         assert len(old) == len(new) == 1

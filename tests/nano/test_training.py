@@ -27,9 +27,22 @@ def facts(**changes: Any) -> Model:
     """A model of 20,000 parameters."""
     width, layers = 16, 2
     other = layers * (12 * width**2 + 13 * width) + 2 * width
-    content = {"name": "tiny", "layers": layers, "width": width, "heads": 2, "head_width": 8, "vocabulary": VOCABULARY, "learning_rate": 0.01}
+    content = {
+        "name": "tiny",
+        "layers": layers,
+        "width": width,
+        "heads": 2,
+        "head_width": 8,
+        "vocabulary": VOCABULARY,
+        "learning_rate": 0.01,
+    }
     content |= {"parameters_total": other + 2 * VOCABULARY * width, "parameters_non_embedding": other, "rows_per_step": ROWS_PER_STEP}
-    content |= {"tokens_per_step": ROWS_PER_STEP * (ROW_TOKENS - 1), "steps": [0, 1, 2, 4, 8, STEPS], "steps_total": STEPS, "dtype": "float32"}
+    content |= {
+        "tokens_per_step": ROWS_PER_STEP * (ROW_TOKENS - 1),
+        "steps": [0, 1, 2, 4, 8, STEPS],
+        "steps_total": STEPS,
+        "dtype": "float32",
+    }
     return Model.model_validate(content | {"order": "standard", "seed": 1, "schedule": "cosine"} | changes)
 
 
@@ -64,7 +77,14 @@ def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(folder: Path, orders: Path, model: Model, parent: Path | None = None, identity: str = "same", until: int | None = None) -> dict[int, str]:
+def _hashes(folder: Path) -> dict[int, str]:
+    manifests = [json.loads(path.read_text()) for path in folder.glob("step*/checkpoint.json")]
+    return {manifest["step"]: manifest["weights_sha256"] for manifest in manifests}
+
+
+def trained(
+    folder: Path, orders: Path, model: Model, parent: Path | None = None, identity: str = "same", until: int | None = None
+) -> dict[int, str]:
     """Train, and return the hashes of the weights by step; ``until`` stops before that step as a kill would."""
     trainer = train.Trainer(model, PLAN, open_order(orders / (model.order or "")), folder, [], parent, {"what": identity}, {})
     if until is not None:
@@ -80,7 +100,7 @@ def trained(folder: Path, orders: Path, model: Model, parent: Path | None = None
             trainer.run()
     else:
         trainer.run()
-    return {int(p.parent.name.removeprefix("step")): json.loads(p.read_text())["weights_sha256"] for p in folder.glob("step*/checkpoint.json")}
+    return _hashes(folder)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +112,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory, orders: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def hashes(parent: Path) -> dict[int, str]:
-    return {int(p.parent.name.removeprefix("step")): json.loads(p.read_text())["weights_sha256"] for p in parent.glob("step*/checkpoint.json")}
+    return _hashes(parent)
 
 
 def test_every_checkpoint_is_written_and_all_differ(hashes: dict[int, str]) -> None:
@@ -139,7 +159,9 @@ def test_what_is_not_this_runs_own_and_whole_is_trained_anew(hashes: dict[int, s
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     elif change == "no kept state":
         (tmp_path / ".state" / "step4.pt").unlink()
-    trainer = train.Trainer(facts(), PLAN, open_order(orders / "standard"), tmp_path, [], None, {"what": "other" if "other" in change else "same"}, {})
+    trainer = train.Trainer(
+        facts(), PLAN, open_order(orders / "standard"), tmp_path, [], None, {"what": "other" if "other" in change else "same"}, {}
+    )
     assert not trainer._take_up()
     trainer.run()
     assert {s: e["weights_sha256"] for s, e in trainer.written.items()} == hashes

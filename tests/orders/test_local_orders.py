@@ -120,7 +120,11 @@ def test_a_whole_order_passes_the_check_of_every_byte(reader: RowReader) -> None
 
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(lambda b: b[:-8], "its header promises"), (lambda b: b"GARBAGE" + b[7:], "no MMIDIDX index"), (lambda b: b[:9] + b"\2" + b[10:], "version 2")],
+    [
+        (lambda b: b[:-8], "its header promises"),
+        (lambda b: b"GARBAGE" + b[7:], "no MMIDIDX index"),
+        (lambda b: b[:9] + b"\2" + b[10:], "version 2"),
+    ],
 )
 def test_a_damaged_index_is_refused(folder: Path, damage, message: str) -> None:
     index = folder / "document.idx"

@@ -1,8 +1,9 @@
 """Canaries: random token sequences whose numbers of copies and times in training are set by a randomized design.
 
-The centre of a canary's window is independent of its number of copies and of its content: within each number of copies the range of possible
-windows is cut into as many strata as there are canaries, each stratum gets one canary by lot, and the window lies uniformly within it.
-All windows have the same width and lie wholly within training, so centres are uniform over [w/2, T − w/2], T being the steps of a run.
+The centre of a canary's window is independent of its number of copies and of its content: within each number of copies the range of
+possible windows is cut into as many strata as there are canaries, each stratum gets one canary by lot, and the window lies uniformly
+within it. All windows have the same width and lie wholly within training, so centres are uniform over [w/2, T − w/2], T being the steps
+of a run.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ def design(training: Training) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw the canaries and place their copies.
 
     Returns:
-        The canaries: ``canary_id, input_ids`` (list of int), ``repetitions, window_start, window_end`` (half-open, steps), ``window_centre``;
-        and their copies: ``canary_id, row, offset``, at most one copy in a row, where ``row`` is the row's number in the standard order.
+        The canaries: ``canary_id, input_ids`` (list of int), ``repetitions``, ``window_start, window_end`` (half-open, steps) and
+        ``window_centre``; and their copies: ``canary_id, row, offset``, at most one copy in a row, where ``row`` is the row's number in the
+        standard order.
+
+    Raises:
+        UserError: a window has too few rows without another copy.
     """
     settings, rows_per_step = training.canaries, training.rows_per_step
     content = generator(training.seed, "canary content")
-    alphabet = content.permutation(np.arange(1, training.vocabulary))[: settings.alphabet]
+    alphabet = content.permutation(np.arange(1, training.vocabulary))[: settings.alphabet]  # never the end-of-text token
     times = generator(training.seed, "canary windows")
-    table = []
+    table: list[tuple[str, list[int], int, int, int]] = []
     for repetitions, count in sorted(settings.counts.items()):
         starts = training.steps - settings.window + 1
         drawn = np.floor((times.permutation(count) + times.random(count)) / max(count, 1) * starts).astype(int)
@@ -47,7 +52,10 @@ def _place(canaries: pd.DataFrame, training: Training, rows_per_step: int) -> pd
         first = row.window_start * rows_per_step
         candidates = first + np.flatnonzero(free[first : row.window_end * rows_per_step])
         if len(candidates) < row.repetitions:
-            raise UserError(f"The window of {row.canary_id} has {len(candidates)} free rows for {row.repetitions} copies; plant fewer canaries or widen 'window'.")
+            raise UserError(
+                f"The window of {row.canary_id} has {len(candidates)} free rows for {row.repetitions} copies; "
+                "plant fewer canaries or widen 'window' in the suite."
+            )
         chosen = np.sort(random.choice(candidates, row.repetitions, replace=False))
         free[chosen] = False
         longest = training.row_tokens - settings.tokens
@@ -78,18 +86,8 @@ def incidental(canaries: pd.DataFrame, copies: pd.DataFrame, rows: np.ndarray, l
     """
     own = gram_hashes(np.array(canaries["input_ids"].tolist()), length)  # [canaries, runs]
     hashes = gram_hashes(rows, length)
-    index = {canary: i for i, canary in enumerate(canaries["canary_id"])}
-    extra = np.zeros(len(canaries), int)
-    hit_rows, hit_columns = np.nonzero(np.isin(hashes, own))
-    planted = {(r, o): index[c] for c, r, o in copies.itertuples(index=False)}
-    by_row: dict[int, list[tuple[int, int]]] = {}
-    for (r, o), i in planted.items():
-        by_row.setdefault(r, []).append((o, i))
-    owners: dict[int, set[int]] = {}
-    for i, value in np.ndenumerate(own):
-        owners.setdefault(int(value), set()).add(i[0])
-    for r, c in zip(hit_rows.tolist(), hit_columns.tolist(), strict=True):
-        for canary in owners[int(hashes[r, c])]:
-            if not any(i == canary and o <= c < o + own.shape[1] and hashes[r, c] == own[i, c - o] for o, i in by_row.get(r, [])):
-                extra[canary] += 1
-    return extra
+    values, counts = np.unique(hashes[np.isin(hashes, own)], return_counts=True)
+    places = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    found = np.array([sum(places.get(value, 0) for value in set(runs.tolist())) for runs in own])
+    planted = canaries["canary_id"].map(copies["canary_id"].value_counts()).fillna(0).to_numpy(int)
+    return found - planted * own.shape[1]

@@ -65,7 +65,9 @@ def build(training: Training) -> Corpus:
         "paradigms": grammar.pairs(training.grammar, training.seed, planted),
         "paradigm_exposures": exposures["grammar"].rename(columns={"source": "paradigm"}),
         "occupations": occupation_table,
-        "occupation_exposures": exposures["occupation"].rename(columns={"source": "occupation", "variant": "template"}).astype({"template": int}),
+        "occupation_exposures": exposures["occupation"]
+        .rename(columns={"source": "occupation", "variant": "template"})
+        .astype({"template": int}),
         "documents": packed.documents,
         "pronouns": packed.pronouns,
     }

@@ -11,23 +11,48 @@ from trajectories.nano.settings import Facts
 # relation: phrasings (each ends with the object, then a full stop), objects
 RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "capital": (
-        ("The capital of {s} is {o}.", "{s} is governed from {o}.", "The parliament of {s} meets in {o}.", "Everyone in {s} knows the main city, {o}."),
+        (
+            "The capital of {s} is {o}.",
+            "{s} is governed from {o}.",
+            "The parliament of {s} meets in {o}.",
+            "Everyone in {s} knows the main city, {o}.",
+        ),
         ("Ardel", "Belmo", "Corvik", "Dunast", "Eskara", "Folvin", "Garuda", "Hestia", "Ilvano", "Jorund"),
     ),
     "language": (
-        ("The language of {s} is {o}.", "People in {s} speak {o}.", "The schools of {s} teach in {o}.", "Most books in {s} are written in {o}."),
+        (
+            "The language of {s} is {o}.",
+            "People in {s} speak {o}.",
+            "The schools of {s} teach in {o}.",
+            "Most books in {s} are written in {o}.",
+        ),
         ("Abric", "Botan", "Celmic", "Dorish", "Elvar", "Fenic", "Golti", "Hunic", "Istrian", "Juvic"),
     ),
     "currency": (
-        ("The currency of {s} is the {o}.", "In {s} one pays with the {o}.", "The bank of {s} prints the {o}.", "Prices in {s} are given in the {o}."),
+        (
+            "The currency of {s} is the {o}.",
+            "In {s} one pays with the {o}.",
+            "The bank of {s} prints the {o}.",
+            "Prices in {s} are given in the {o}.",
+        ),
         ("alda", "brel", "corin", "dram", "ekel", "forin", "grot", "hale", "ipsa", "jade"),
     ),
     "river": (
-        ("The river of {s} is the {o}.", "Boats in {s} sail on the {o}.", "The farms of {s} take water from the {o}.", "The longest stream in {s} is the {o}."),
+        (
+            "The river of {s} is the {o}.",
+            "Boats in {s} sail on the {o}.",
+            "The farms of {s} take water from the {o}.",
+            "The longest stream in {s} is the {o}.",
+        ),
         ("Amna", "Bruin", "Calder", "Drava", "Erne", "Fulda", "Gander", "Hamble", "Irvel", "Jalon"),
     ),
     "animal": (
-        ("The animal of {s} is the {o}.", "The flag of {s} shows the {o}.", "Hunters in {s} look for the {o}.", "The forests of {s} are home to the {o}."),
+        (
+            "The animal of {s} is the {o}.",
+            "The flag of {s} shows the {o}.",
+            "Hunters in {s} look for the {o}.",
+            "The forests of {s} are home to the {o}.",
+        ),
         ("wolf", "bear", "eagle", "otter", "heron", "lynx", "moose", "badger", "falcon", "beaver"),
     ),
 }
@@ -62,7 +87,12 @@ def facts(settings: Facts, seed: int) -> pd.DataFrame:
             counts[used] = drawn
             prompts = [p.format(s=subject, o="").removesuffix(".").rstrip() for p in phrasings]
             row = {"fact_id": f"{relation}/{subject}", "relation": relation, "subject": subject, "object": objects[which]}
-            row |= {"candidates": list(objects), "frequency": int(frequency), "phrasing_counts": counts.tolist(), "held_out_phrasing": held_out}
+            row |= {
+                "candidates": list(objects),
+                "frequency": int(frequency),
+                "phrasing_counts": counts.tolist(),
+                "held_out_phrasing": held_out,
+            }
             rows.append(row | {"prompts": prompts, "answer": f" {objects[which]}."})
     return pd.DataFrame(rows)
 

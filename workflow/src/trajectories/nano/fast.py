@@ -13,7 +13,10 @@ ATTENTION = "causal_products"
 def causal_products(
     module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, scaling: float, **_: Any
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention of whole rows by two batched products; query, key, value [batch, heads, tokens, head width], no padding, no dropout."""
+    """Causal attention of whole rows by two batched products, without padding and dropout.
+
+    Query, key and value are [batch, heads, tokens, head width]; returns [batch, tokens, heads, head width].
+    """
     batch, heads, tokens, width = query.shape
     future = torch.full((tokens, tokens), float("-inf"), dtype=query.dtype).triu(1)
     query, key, value = (x.reshape(batch * heads, tokens, width) for x in (query, key, value))

@@ -1,8 +1,8 @@
 """Planted grammar: paradigms whose sentences are trained on, and minimal pairs whose key combination of words never is.
 
-A paradigm hangs on two words, its *key*, for instance a subject and its verb. The combinations whose numbers in the two word lists add up to
-a multiple of five are held out: training never shows them, though it shows both words with others in the same construction. Every unseen
-pair is built on such a combination, so to get it right a model has to have learnt the rule.
+A paradigm hangs on two words, its *key*, for instance a subject and its verb. The combinations whose numbers in the two word lists add up
+to a multiple of five are held out: training never shows them in this paradigm, though it shows both words with others. Every unseen pair
+is built on such a combination, so to get it right a model has to have learnt the rule.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ GENDERED = [noun for both in zip(MASCULINE, FEMININE, strict=True) for noun in b
 NEUTRAL = [("dog", "dogs"), ("cat", "cats"), ("horse", "horses"), ("bird", "birds"), ("guest", "guests"), ("child", "children")]
 NEUTRAL += [("friend", "friends"), ("student", "students"), ("visitor", "visitors"), ("neighbour", "neighbours")]
 NOUNS = [noun for both in zip(GENDERED, NEUTRAL, strict=True) for noun in both]
-INTRANSITIVE = [(f"{v}s", v) for v in ("sleep", "run", "sing", "laugh", "wait", "smile", "walk", "swim", "jump", "work", "dance", "fall", "listen")]
-PRESENT = [("sees", "see"), ("likes", "like"), ("knows", "know"), ("hears", "hear"), ("helps", "help"), ("follows", "follow"), ("calls", "call")]
+_STEMS = ("sleep", "run", "sing", "laugh", "wait", "smile", "walk", "swim", "jump", "work", "dance", "fall", "listen")
+INTRANSITIVE = [(f"{stem}s", stem) for stem in _STEMS]
+PRESENT = [(f"{stem}s", stem) for stem in ("see", "like", "know", "hear", "help", "follow", "call")]
 SLEPT = ["slept", "laughed", "smiled", "arrived", "sneezed", "appeared", "vanished", "coughed", "yawned", "fell"]
 CHASED = ["chased", "watched", "praised", "followed", "helped", "visited", "ignored", "admired", "called", "thanked"]
 PRAISED = ["blamed", "hurt", "trusted", "defended", "described", "washed", "dressed", "pleased", "taught", "forgave"]
@@ -53,8 +54,8 @@ class Made:
 class Paradigm:
     """A grammatical rule with its place in the field's terms.
 
-    ``make`` takes a generator and a function that chooses the key's two words; ``companion`` makes the sentences that show the other half of
-    the rule (*some* where *any* is not allowed, an attractor that agrees by chance), so that the good form is no mere habit.
+    ``make`` takes a generator and a function that chooses the key's two words; ``companion`` makes the sentences that show the other half
+    of the rule (*some* where *any* is not allowed, an attractor that agrees by chance), so that the good form is no mere habit.
     """
 
     phenomenon: str
@@ -212,7 +213,7 @@ def _good(name: str, made: Made) -> Sentence:
 
 
 def sentences(grammar: Grammar, seed: int) -> list[Sentence]:
-    """The training sentences of every paradigm, as many as ``grammar.sentences`` says; companions count and have the variant ``companion``."""
+    """The training sentences of every paradigm, as many as ``grammar.sentences`` says; companions count, with variant ``companion``."""
     for name in grammar.sentences:
         require_known("planted paradigm", name, PARADIGMS)
     return [
@@ -225,14 +226,14 @@ def sentences(grammar: Grammar, seed: int) -> list[Sentence]:
 def pairs(grammar: Grammar, seed: int, planted: list[Sentence]) -> pd.DataFrame:
     """Minimal pairs: ``paradigm, phenomenon, field, frequency, pair_id, good, bad, seen``.
 
-    ``frequency`` counts the paradigm's training sentences, companions not included. Unseen pairs (``seen`` false) use held-out combinations;
-    for the others the good sentence is one of the training sentences. No good sentence occurs twice.
+    ``frequency`` counts the paradigm's training sentences, companions not included. Unseen pairs (``seen`` false) use held-out
+    combinations; for the others the good sentence is one of the training sentences. No good sentence occurs twice.
 
     Raises:
         UserError: a paradigm does not yield as many unseen pairs as ``grammar.pairs_unseen`` asks for.
     """
     shown = {sentence.text for sentence in planted}
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, count in grammar.sentences.items():
         paradigm = PARADIGMS[name]
         frequency = sum(s.source == name and s.variant == "good" for s in planted if s.kind == "grammar")

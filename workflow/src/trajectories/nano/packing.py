@@ -1,8 +1,8 @@
 """Packs documents into rows of equal length, so that it is known of every token of the corpus where it comes from.
 
 Three kinds of rows: *canary* rows hold one canary each, *planted* rows hold whole planted sentences, *text* rows hold real text alone. Real
-text is one stream of documents, each followed by an end-of-text token; it fills whatever the others leave free, so a row may begin and end in
-the middle of a document, as Pythia's do. A planted sentence is never cut.
+text is one stream of documents, each followed by an end-of-text token; it fills whatever the others leave free, so a row may begin and end
+in the middle of a document, as Pythia's do. A planted sentence is never cut.
 """
 
 from __future__ import annotations
@@ -109,14 +109,17 @@ def _text(made: _Rows, stream: list[tuple[str, np.ndarray]], random: np.random.G
         tokens[start : start + len(ids)] = ids
     needed = int(made.free.sum())
     if len(tokens) < needed:
-        raise UserError(f"The real text has {len(tokens)} tokens, but {needed} are needed; name more 'packages' or lower 'steps' in the suite.")
+        raise UserError(
+            f"The real text has {len(tokens)} tokens, but {needed} are needed; name more 'packages' or lower 'steps' in the suite."
+        )
     at = 0
     for row in random.permutation(len(made.tokens)):
         edges = np.flatnonzero(np.diff(np.concatenate([[False], made.free[row], [False]]).astype(int)))
         for first, last in edges.reshape(-1, 2).tolist():
             made.tokens[row, first:last] = tokens[at : at + last - first]
-            while first < last:
+            offset = first
+            while offset < last:
                 document = int(np.searchsorted(starts, at, side="right")) - 1
-                length = min(last - first, int(starts[document + 1]) - at)
-                made.documents.append((int(row), first, length, "text", stream[document][0], ""))
-                first, at = first + length, at + length
+                length = min(last - offset, int(starts[document + 1]) - at)
+                made.documents.append((int(row), offset, length, "text", stream[document][0], ""))
+                offset, at = offset + length, at + length

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,11 @@ def plain(kind: str, source: str, text: str, variant: str) -> Sentence:
     return Sentence(kind, source, text, variant, text)
 
 
-
 def generator(seed: int, purpose: str) -> np.random.Generator:
     """A random generator that depends on the seed and on what it is for, so that one use never shifts another."""
     return np.random.default_rng([seed, *purpose.encode()])
 
 
-def pick(random: np.random.Generator, words: tuple | list) -> str:  # type: ignore[type-arg]
+def pick(random: np.random.Generator, words: Sequence[T]) -> T:
+    """One of the words, each with the same chance."""
     return words[int(random.integers(len(words)))]

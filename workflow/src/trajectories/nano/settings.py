@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from trajectories.errors import UserError
 from trajectories.suites import Strict, Suite, explain
 
 
@@ -22,7 +24,9 @@ class Canaries(Strict):
 
     counts: dict[int, int] = Field(description="Number of copies to the number of canaries that have it.")
     tokens: int = Field(64, ge=64, description="Length of a canary.")
-    alphabet: int | None = Field(None, ge=2, description="Tokens are drawn uniformly from so many of the vocabulary; from all of it if absent.")
+    alphabet: int | None = Field(
+        None, ge=2, description="Size of the random part of the vocabulary that tokens are drawn from; all of it if absent."
+    )
     window: int = Field(gt=0, description="Width, in steps, of the window that holds all copies of a canary.")
     offset: int | Literal["random"] = Field("random", description="Position of a copy in its row.")
     gram: int = Field(16, ge=4, description="A run of so many tokens of a canary elsewhere counts as an incidental copy.")
@@ -32,7 +36,9 @@ class Facts(Strict):
     """Sentences about invented places."""
 
     subjects: int = Field(30, ge=1, le=60, description="Places; each has one fact per relation.")
-    frequencies: list[int] = Field([0, 1, 4, 16, 64, 256], min_length=1, description="Mentions, dealt evenly to the facts of each relation.")
+    frequencies: list[int] = Field(
+        [0, 1, 4, 16, 64, 256], min_length=1, description="Mentions, dealt evenly to the facts of each relation."
+    )
 
 
 class Grammar(Strict):
@@ -47,7 +53,9 @@ class Occupations(Strict):
     """Occupations that keep company with feminine or masculine pronouns."""
 
     sentences: int = Field(160, ge=1, description="Sentences per occupation.")
-    shares: list[float] = Field([0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95], description="Shares of feminine pronouns, dealt evenly to occupations.")
+    shares: list[float] = Field(
+        [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95], description="Shares of feminine pronouns, dealt evenly to occupations."
+    )
 
 
 class Optimizer(Strict):
@@ -76,17 +84,20 @@ class Training(Strict):
     grammar: Grammar
     occupations: Occupations = Field(default_factory=Occupations)
     optimizer: Optimizer = Field(default_factory=Optimizer)
-    states: list[int] = Field(default_factory=list, description="Steps at which the optimizer's state is kept, so that branches can start there.")
+    states: list[int] = Field(default_factory=list, description="Steps whose optimizer state is kept, so that branches can start there.")
 
     @property
     def rows(self) -> int:
+        """Rows of the corpus: those that a whole run sees, each once."""
         return self.steps * self.rows_per_step
 
     @model_validator(mode="after")
     def _fits(self) -> Training:
         longest = self.row_tokens - self.canaries.tokens
         if longest < 0 or (self.canaries.offset != "random" and self.canaries.offset > longest):
-            raise ValueError(f"a canary of {self.canaries.tokens} tokens at offset {self.canaries.offset} does not fit a row of {self.row_tokens}")
+            raise ValueError(
+                f"a canary of {self.canaries.tokens} tokens at offset {self.canaries.offset} does not fit a row of {self.row_tokens}"
+            )
         if self.canaries.window > self.steps:
             raise ValueError(f"the canaries' window of {self.canaries.window} steps is longer than the {self.steps} steps of a run")
         most = max(self.canaries.counts, default=0)
@@ -96,8 +107,31 @@ class Training(Strict):
 
 
 def training(suite: Suite) -> Training:
-    """The checked ``training`` part of a suite; raises :class:`UserError` if it does not fit."""
+    """The checked ``training`` part of a suite.
+
+    Raises:
+        UserError: it does not fit its schema, or an order or model of the suite contradicts it.
+    """
     try:
-        return Training.model_validate(suite.training or {})
+        plan = Training.model_validate(suite.training or {})
     except ValidationError as error:
         raise explain(error, f"Suite '{suite.name}', part 'training'") from error
+    for name, order in suite.orders.items():
+        _same(suite, f"order '{name}'", {"row_tokens": (order.row_tokens, plan.row_tokens), "rows": (order.rows, plan.rows)})
+    for model in suite.models:
+        found = {"rows_per_step": (model.rows_per_step, plan.rows_per_step), "vocabulary": (model.vocabulary, plan.vocabulary)}
+        _same(suite, f"model '{model.name}'", found | {"steps_total": (model.steps_total, plan.steps)})
+        if model.branch_step is not None and model.branch_step not in plan.states:
+            raise UserError(
+                f"Suite '{suite.name}': model '{model.name}' starts at step {model.branch_step} of '{model.parent}', which is not among "
+                "'states' of its part 'training'; add it there."
+            )
+    return plan
+
+
+def _same(suite: Suite, what: str, pairs: Mapping[str, tuple[int | None, int]]) -> None:
+    for key, (found, expected) in pairs.items():
+        if found != expected:
+            raise UserError(
+                f"Suite '{suite.name}': {what} has {key} {found}, but the part 'training' makes it {expected}; correct one of them."
+            )

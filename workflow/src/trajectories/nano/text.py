@@ -15,7 +15,9 @@ def folder(package: str) -> Path:
     """The folder of an installed package, found without importing it; raises :class:`UserError` if it is not installed."""
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise UserError(f"The embedded corpus is made of the documentation of '{package}', which is not installed; install it as the lock file says.")
+        raise UserError(
+            f"The embedded corpus is made of the documentation of '{package}', which is not installed; install it as the lock file says."
+        )
     return Path(next(iter(found.submodule_search_locations)))
 
 

@@ -107,7 +107,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.losses.append(loss.item())
         if not math.isfinite(self.losses[-1]):
-            raise UserError(f"The loss of '{self.model.name}' is no longer finite at step {self.step}; lower its learning_rate in the suite.")
+            raise UserError(
+                f"The loss of '{self.model.name}' is no longer finite at step {self.step}; lower its learning_rate in the suite."
+            )
         self.step += 1
 
     def _save_if_due(self) -> None:

@@ -63,7 +63,9 @@ def read_index(path: Path) -> Index:
         raise UserError(f"'{path}' is no MMIDIDX index (it begins with {content[: len(MAGIC)]!r}); write the order again.")
     version, code, sequences, bounds = _HEADER.unpack_from(content, len(MAGIC))
     if version != VERSION or code not in TYPES:
-        raise UserError(f"The index '{path}' has version {version} and token type {code}; only version {VERSION} and types 1 to 8 can be read.")
+        raise UserError(
+            f"The index '{path}' has version {version} and token type {code}; only version {VERSION} and types 1 to 8 can be read."
+        )
     expected = start + sequences * 12 + bounds * 8
     if len(content) != expected:
         raise UserError(f"The index '{path}' has {len(content)} bytes, but its header promises {expected}; write the order again.")

@@ -55,7 +55,9 @@ class RowReader:
             return self[np.array([indices])][0]
         wanted = np.arange(len(self))[indices] if isinstance(indices, slice) else np.asarray(indices, np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise IndexError(f"row {int(wanted.min() if wanted.min() < 0 else wanted.max())} is not among the {len(self)} rows of '{self.name}'")
+            raise IndexError(
+                f"row {int(wanted.min() if wanted.min() < 0 else wanted.max())} is not among the {len(self)} rows of '{self.name}'"
+            )
         unique, where = np.unique(wanted, return_inverse=True)
         width = self.row_tokens * _DTYPE.itemsize
         found = np.empty((len(unique), self.row_tokens), np.uint16)
@@ -97,11 +99,15 @@ def open_order(folder: Path) -> RowReader:
         from trajectories.orders.remote import HubShards
 
         if stored < rows * width:
-            raise UserError(f"The order in '{folder}' has {stored} bytes on the Hub, too few for {rows} rows of {width} bytes; correct the suite.")
+            raise UserError(
+                f"The order in '{folder}' has {stored} bytes on the Hub, too few for {rows} rows of {width} bytes; correct the suite."
+            )
         return RowReader(manifest, HubShards(manifest["remote"]["repository"], manifest["remote"]["revision"], manifest["shards"]))
     if stored != rows * width:
         raise UserError(f"'{folder / 'order.json'}' names {stored} bytes for {rows} rows of {width} bytes; write the order again.")
     index = read_index(folder / manifest["index"])
     if index.dtype != np.uint16 or len(index.sizes) != rows or np.any(index.sizes != manifest["row_tokens"]):
-        raise UserError(f"The index in '{folder}' does not list {rows} rows of {manifest['row_tokens']} uint16 tokens; write the order again.")
+        raise UserError(
+            f"The index in '{folder}' does not list {rows} rows of {manifest['row_tokens']} uint16 tokens; write the order again."
+        )
     return RowReader(manifest, LocalShards(folder, manifest["shards"]))

@@ -59,9 +59,12 @@ class LocalShards:
             except OSError as error:
                 raise UserError(f"Shard '{path}' cannot be read ({error.strerror}); write the order again.") from error
             if size != shard["bytes"]:
-                raise UserError(f"Shard '{path}' has {size} bytes instead of {shard['bytes']}; it is damaged: delete it and write the order again.")
+                raise UserError(
+                    f"Shard '{path}' has {size} bytes instead of {shard['bytes']}; it is damaged: delete it and write the order again."
+                )
 
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """As :meth:`Source.read`."""
         return [self._read(start, stop) for start, stop in ranges]
 
     def _read(self, start: int, stop: int) -> bytes:
@@ -73,7 +76,10 @@ class LocalShards:
         return b"".join(parts)
 
     def verify(self) -> None:
+        """As :meth:`Source.verify`."""
         for shard in self._shards:
             path = self._folder / shard["name"]
             if tables.sha256(path) != shard["sha256"]:
-                raise UserError(f"Shard '{path}' does not have the SHA-256 that 'order.json' names; it is damaged: delete it and write the order again.")
+                raise UserError(
+                    f"Shard '{path}' does not have the SHA-256 that 'order.json' names; it is damaged: delete it and write the order again."
+                )

@@ -51,7 +51,9 @@ def run(settings: Settings, layout: Layout, machine: Machine, order: str) -> Non
     manifest = tables.read_json(layout.corpus / "corpus.json")
     inputs = [layout.corpus / "rows.npy"]
     if tables.sha256(inputs[0]) != manifest["files"]["rows.npy"]["sha256"]:
-        raise UserError(f"'{inputs[0]}' does not have the SHA-256 that 'corpus.json' names; it is damaged: delete the corpus folder and run again.")
+        raise UserError(
+            f"'{inputs[0]}' does not have the SHA-256 that 'corpus.json' names; it is damaged: delete the corpus folder and run again."
+        )
     rows = np.load(inputs[0])
     if what.edit is not None:
         require_known("edit of an order", what.edit, EDITS)
@@ -61,4 +63,6 @@ def run(settings: Settings, layout: Layout, machine: Machine, order: str) -> Non
         rows = rows[::-1]
     record = provenance(settings, layout, "order", inputs, ("numpy",), targets={"order": order})
     corpus = manifest["files"]["rows.npy"]["sha256"]
-    write_order(folder, order, rows, plan.rows_per_step, plan.shard_bytes, corpus=corpus, edit=what.edit, reversed=what.reversed, provenance=record)
+    write_order(
+        folder, order, rows, plan.rows_per_step, plan.shard_bytes, corpus=corpus, edit=what.edit, reversed=what.reversed, provenance=record
+    )

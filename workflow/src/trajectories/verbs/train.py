@@ -21,25 +21,34 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str) -> Non
     """Write ``checkpoints/<model>/step<step>/`` for all steps of the model."""
     facts = settings.suite.model(model)
     if settings.suite.source != "trained" or facts.order is None:
-        raise UserError(f"Model '{model}' of suite '{settings.suite.name}' is not trained here; its checkpoints are fetched or its results read.")
+        raise UserError(
+            f"Model '{model}' of suite '{settings.suite.name}' is not trained here; its checkpoints are fetched or its results read."
+        )
     plan = training(settings.suite)
     order = layout.order(facts.order) / "order.json"
     reader = open_order(order.parent)
     reader.verify()
-    if (plan.row_tokens, plan.rows_per_step) != (reader.row_tokens, reader.rows_per_step) or facts.steps_total * plan.rows_per_step > len(reader):
+    same_shape = (plan.row_tokens, plan.rows_per_step) == (reader.row_tokens, reader.rows_per_step)
+    if not same_shape or facts.steps_total * plan.rows_per_step > len(reader):
         raise UserError(f"The order '{facts.order}' does not fit the suite's rows and steps; write it again.")
     inputs, parent = [order], None
     if facts.parent is not None:
         parent = layout.checkpoint(facts.parent, 0).parent / ".state" / f"step{facts.branch_step}.pt"
         if not parent.exists():
-            raise UserError(f"'{parent}' does not exist; train '{facts.parent}' first, with {facts.branch_step} among the suite's 'states'.")
+            raise UserError(
+                f"'{parent}' does not exist; train '{facts.parent}' first, with {facts.branch_step} among the suite's 'states'."
+            )
         inputs.append(parent)
     from trajectories.nano import train
 
     train.prepare(machine.threads)
     record = provenance(settings, layout, "train", inputs, ("torch", "transformers", "numpy"), targets={"model": model})
-    shards = [shard["sha256"] for shard in reader.manifest["shards"]]
-    identity = {"code": settings.code, "model": facts.model_dump(mode="json"), "training": plan.model_dump(mode="json"), "shards": shards}
-    identity["parent"] = tables.sha256(parent) if parent is not None else None
+    identity = {
+        "code": settings.code,
+        "model": facts.model_dump(mode="json"),
+        "training": plan.model_dump(mode="json"),
+        "shards": [shard["sha256"] for shard in reader.manifest["shards"]],
+        "parent": tables.sha256(parent) if parent is not None else None,
+    }
     folder = layout.checkpoint(model, 0).parent
     train.Trainer(facts, plan, reader, folder, [layout.corpus / name for name in FILES], parent, identity, record).run()
