@@ -68,12 +68,7 @@ def analyse(context: AnalysisContext) -> Analysis:
             planted[checkpoint.model] = checkpoint
         if checkpoint.step == context.final(checkpoint.model):
             _decide(checkpoint, found, settings)
-            found.positions += [
-                {"model": checkpoint.model, "step": checkpoint.step} | r
-                for r in describe.by_position(
-                    checkpoint.rows, checkpoint.exposures, checkpoint.step, settings.bins, settings.recency_window
-                )
-            ]
+            _place(checkpoint, found, settings)
             _recover(checkpoint, found, context)
     for checkpoint in planted.values():
         found.recovery += canaries.never_shown(checkpoint.canaries, checkpoint.model, checkpoint.step)
