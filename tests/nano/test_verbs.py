@@ -163,6 +163,25 @@ def test_a_suite_that_contradicts_itself_is_refused(
     assert message in capsys.readouterr().err
 
 
+def test_an_order_can_be_reversed_and_edited_at_once(
+    tmp_path: Path, checkout: Path, root: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (checkout / "tests" / "data" / "suites" / "miniature.yaml").read_text()
+    line = "  swapped: {row_tokens: 129, rows: 240, edit: swap-pronouns,"
+    assert line in text
+    (tmp_path / "miniature.yaml").write_text(text.replace(line, f"{line} reversed: true,"))
+    monkeypatch.setenv("TRAJECTORIES_SUITES", str(tmp_path))
+    elsewhere = tmp_path / "config.yaml"
+    elsewhere.write_text(config.read_text().replace(str(config.parent), str(tmp_path)))
+    target = tmp_path / "results" / "miniature"
+    target.mkdir(parents=True)
+    (target / "corpus").symlink_to(root / "corpus")
+    assert command(elsewhere, "order", "swapped") == 0
+    found, swapped = open_order(target / "order" / "swapped"), open_order(root / "order" / "swapped")
+    np.testing.assert_array_equal(found[:], swapped[:][::-1])
+    np.testing.assert_array_equal(found[found.position(np.array([3, 239]))], swapped[[3, 239]])
+
+
 def test_a_model_of_the_hub_is_not_trained(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "pythia-70m", "--config", str(config), "--set", "suite=pythia"]) == 1
     assert "is not trained here" in capsys.readouterr().err

@@ -25,7 +25,8 @@ class Packed:
     Attributes:
         rows: uint16 [rows, row_tokens].
         documents: ``row, offset, length, kind, source, variant``: which tokens of a row belong to which document (its end-of-text token
-            included), ``kind`` being ``text``, ``canary``, ``fact``, ``grammar`` or ``occupation``; sorted by row and offset.
+            included), ``kind`` being ``text``, ``canary``, ``fact``, ``grammar`` or ``occupation``; sorted by row and offset. The
+            end-of-text tokens around a canary are entries of their own, with the variants ``start`` and ``end``.
         pronouns: ``row, offset, token, swapped``: the gendered pronouns of the planted text and what stands there in the swapped order.
     """
 
