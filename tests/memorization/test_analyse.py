@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from memorization.world import COPIES, ROWS_PER_STEP, analysis_context, measured, recency, shown, suite, trend
+from memorization.world import BRANCH, COPIES, ROWS_PER_STEP, analysis_context, measured, recency, shown, suite, trend
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, Analysis
 from trajectories.experiments.memorization.analyse import analyse
 from trajectories.experiments.memorization.figures import figures
@@ -35,7 +36,7 @@ def test_a_planted_effect_of_position_is_found_in_both_outcomes() -> None:
 
 
 def test_the_planted_size_lies_within_the_intervals() -> None:
-    claims = found("position").claims.query("role == 'primary'").set_index(["id", "model"])
+    claims = found("position").claims.query("group == ''").set_index(["id", "model"])
     for model in ("base", "branch"):
         slope = claims.loc[("late-rows-likelier", model)]
         # the estimate is in standard deviations of the outcome, which the trend itself widens a little: 0.8 / sqrt(1 + 0.8² · 0.9² / 12)
@@ -68,7 +69,7 @@ def test_without_setting_the_recency_window_apart_recency_would_pass_for_positio
 
 def test_one_primary_claim_of_each_family_stands_for_a_model_at_its_last_checkpoint() -> None:
     primary = found("none").claims.query("role == 'primary'")
-    assert len(primary) == 4
+    assert primary["model"].tolist() == ["base", "base"], "the branch's early training is its parent's"
     assert not primary.duplicated(["family", "model"]).any()
     assert (primary["step"] == 300).all()
     assert primary["p_supported_adjusted"].notna().all()
@@ -90,8 +91,6 @@ def test_a_model_that_has_seen_nothing_leaves_every_claim_open() -> None:
 
 
 def _only(context, step):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
     return replace(context, checkpoints=context.checkpoints[context.checkpoints["step"] == step])
 
 
@@ -107,12 +106,30 @@ def test_a_checkpoint_has_seen_the_exposures_of_lower_steps_alone() -> None:
     assert (at["n_all"] >= at["n_seen"]).all()
 
 
-def test_the_branch_is_analysed_by_its_own_order() -> None:
-    """Rows that its order edits after the branch are none that it has seen; the parent has."""
-    claims = found("none").claims.query("role == 'primary' and id == 'late-rows-likelier'").set_index("model")
-    edited = shown().exposures.groupby(["order", "item_id"]).size().unstack(0)
-    assert edited["swapped"].isna().sum() > 50
-    assert claims.loc["branch", "n"] < claims.loc["base", "n"]
+def test_a_branch_has_seen_its_parents_rows_until_it_begins_and_then_its_own() -> None:
+    context = analysis_context(trend(0.0))
+    seen, parents = context.exposures_of("branch"), context.exposures_of("base")
+    before = seen[seen["step"] < BRANCH]
+    assert before.equals(parents[parents["step"] < BRANCH].reset_index(drop=True))
+    assert set(seen.loc[seen["step"] >= BRANCH, "order"]) == {"swapped"}
+    alone = replace(context, suite=context.suite.model_copy(update={"models": [context.suite.model("branch")]}))
+    assert alone.exposures_of("branch").equals(seen), "also where the parent is not among the chosen models"
+    claims = found("none").claims.query("id == 'late-rows-likelier' and group == ''").set_index("model")
+    assert claims.loc["branch", "n"] < claims.loc["base", "n"], "rows that are edited after the branch are none that it has seen"
+
+
+def test_copies_that_were_not_searched_for_are_said_to_be_unknown() -> None:
+    context = analysis_context(trend(0.0), models=("base",))
+    assert context.stimuli is not None
+    unsearched = context.stimuli.assign(copies_known=context.stimuli["kind"] != "row")
+    assert analyse(replace(context, stimuli=unsearched)).claims["reason"].str.contains("elsewhere in the order are not known").all()
+    assert not found("none").claims["reason"].str.contains("elsewhere in the order").any()
+
+
+def test_a_claim_without_calibration_is_named() -> None:
+    rare = analyse(analysis_context(trend(0.0), rate=0.002))
+    assert set(rare.calibration["claim"]) == {"late-rows-likelier"}
+    assert any(note.startswith("late-rows-memorized is not calibrated") for note in rare.notes)
 
 
 def test_rows_of_one_batch_or_with_the_same_span_share_a_cluster() -> None:

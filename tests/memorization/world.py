@@ -183,5 +183,5 @@ def analysis_context(effect: Effect, rate: float = 0.15, models: Sequence[str] =
     return AnalysisContext(
         suite=chosen, settings=AnalyseSettings(**given), seed=1, checkpoints=checkpoints, left_out=checkpoints[:0],
         stimuli=shown().table.drop(columns="input_ids"), exposures=shown().exposures, truth=world().truth, has_truth=True, published=None,
-        read=lambda model, step: measured(effect, model, step, rate),
+        read=lambda model, step: measured(effect, model, step, rate), history={m: whole.history(m) for m in models},
     )  # fmt: skip

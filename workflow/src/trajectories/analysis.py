@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +78,7 @@ class AnalysisContext:
         exposures: ``item_id, order, row, step``, or None.
         truth: embedded suites: table of planted truth by name.
         has_truth: whether the suite has planted truth.
+        history: what each model was trained on, as :meth:`trajectories.suites.Suite.history` tells.
         published: rows of published results (``model, step, task, metric, value, stderr, n, …``), or None.
     """
 
@@ -91,6 +93,7 @@ class AnalysisContext:
     has_truth: bool
     published: pd.DataFrame | None
     read: Callable[[str, int], pd.DataFrame]
+    history: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
 
     def model(self, name: str) -> Model:
         """The facts of a model of the suite."""
@@ -101,6 +104,21 @@ class AnalysisContext:
         for row in self.checkpoints.itertuples():
             if model is None or row.model == model:
                 yield str(row.model), int(row.step), self.read(str(row.model), int(row.step))  # type: ignore[arg-type]
+
+    def exposures_of(self, model: str) -> pd.DataFrame:
+        """The exposures of the rows that a model is trained on: for a branch its parent's up to the branch, then its own.
+
+        Returns:
+            ``item_id, order, row, step``; without rows where the experiment knows no exposures.
+        """
+        if self.exposures is None:
+            return pd.DataFrame({name: [] for name in ("item_id", "order", "row", "step")})
+        own = self.suite.model(model).order
+        spans = list(self.history.get(model, [(own, 0)] if own else []))
+        ends = [start for _, start in spans[1:]] + [math.inf]
+        order, step = self.exposures["order"], self.exposures["step"]
+        kept = [self.exposures[(order == name) & (step >= start) & (step < end)] for (name, start), end in zip(spans, ends, strict=True)]
+        return pd.concat([self.exposures.iloc[:0], *kept], ignore_index=True)
 
     def final(self, model: str) -> int:
         """Step of the last sound checkpoint of a model."""

@@ -114,6 +114,7 @@ def content(  # noqa: PLR0912 (a branch per verb)
     elif verb == _ANALYSE:
         sliced, seed = _pruned(suite, names, None), config.seed
         extra = {"steps": steps, "include_anomalous": config.include_anomalous}
+        extra["history"] = {name: suite.history(name) for name in names}
     elif verb == _FIGURES:
         sliced, extra = _pruned(suite, names, []), {"title": suite.title}
     elif verb == "report":

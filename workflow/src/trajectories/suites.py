@@ -207,6 +207,19 @@ class Suite(Strict):
                 raise ValueError(f"{m.name}: parent '{m.parent}' is not a model of the suite")
         return self
 
+    def history(self, name: str) -> list[tuple[str, int]]:
+        """What a model was trained on: ``(order, first step)`` by step, each until the next one begins.
+
+        A branch has seen its parent's order up to its ``branch_step``. Empty where no order is published; a parent that is no model of this
+        suite counts as trained on the branch's order.
+        """
+        model = self.model(name)
+        known = model.parent is not None and any(m.name == model.parent for m in self.models)
+        before = [entry for entry in self.history(model.parent) if entry[1] < (model.branch_step or 0)] if known and model.parent else []
+        if model.order is None:
+            return before
+        return [*before, (model.order, model.branch_step or 0)] if before else [(model.order, 0)]
+
     def model(self, name: str) -> Model:
         """The model of that name; raises :class:`UserError` with the nearest one if there is none."""
         require_known("model", name, [m.name for m in self.models])

@@ -298,7 +298,7 @@ def _laid_out(r: dict[str, Any], decided: str, adjusted: tuple[float, float] | N
 
 def _reason(claim: Claim, result: Result, decided: str, r: dict[str, Any], corrected: bool) -> str:
     margin = {"greater": f"{claim.margin:.3g}", "less": f"{-claim.margin:.3g}", "two-sided": f"±{claim.margin:.3g}"}[claim.sided]
-    bounds = f"The 95 % bounds {result.ci_low:.3g} and {result.ci_high:.3g} ({claim.scale})"
+    bounds = f"The one-sided 95 % bounds {result.ci_low:.3g} and {result.ci_high:.3g} ({claim.scale})"
     after = ", also after correction over the family" if corrected else ""
     outside, inside = {
         "greater": ("lie above", "lie below"),
@@ -308,7 +308,8 @@ def _reason(claim: Claim, result: Result, decided: str, r: dict[str, Any], corre
     if decided == SUPPORTED:
         return f"{bounds} {outside} the margin {margin}{after}."
     if decided == REFUTED:
-        return f"{bounds} {inside} the margin {margin}{after}: an effect worth speaking of is ruled out."
+        what = "an effect" if claim.sided == "two-sided" else "an effect in the predicted direction and"
+        return f"{bounds} {inside} the margin {margin}{after}: {what} of at least that size is ruled out."
     if corrected and verdict(r["p_supported"], r["p_refuted"]) != INCONCLUSIVE:
         return f"{bounds} clear the margin {margin}, but not after correction over the family's models."
     return f"{bounds} leave room on both sides of the margin {margin}: the sample does not tell."

@@ -113,6 +113,7 @@ def _context(
         has_truth=suite.source == "trained",
         published=published,
         read=lambda model, step: tables.read_table(layout.measurement(model, step, experiment)),
+        history=settings.extra.get("history", {}),
     )
     return context, inputs
 

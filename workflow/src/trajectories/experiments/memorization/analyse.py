@@ -41,7 +41,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint with what it has seen: the panels of rows and canaries, and the exposures of its model's order."""
+    """One checkpoint with what it has seen: the panels of rows and canaries, and the exposures of what its model is trained on."""
 
     model: str
     step: int
@@ -49,6 +49,7 @@ class Checkpoint:
     rows: pd.DataFrame
     canaries: pd.DataFrame
     exposures: pd.DataFrame
+    branch: bool
 
 
 def analyse(context: AnalysisContext) -> Analysis:
@@ -73,6 +74,7 @@ def analyse(context: AnalysisContext) -> Analysis:
     for checkpoint in planted.values():
         found.recovery += canaries.never_shown(checkpoint.canaries, checkpoint.model, checkpoint.step)
     decided = table(found.claims)
+    _qualify(decided, context)
     _note(found, decided, settings)
     setting = f"k={int(context.stimuli['start'].iloc[0])},l={int((context.stimuli['end'] - context.stimuli['start']).iloc[0])}"
     return Analysis(
@@ -88,14 +90,13 @@ def analyse(context: AnalysisContext) -> Analysis:
 def _checkpoints(context: AnalysisContext) -> Iterator[Checkpoint]:
     assert context.stimuli is not None
     assert context.exposures is not None
-    by_order = dict(tuple(context.exposures.groupby("order")))
-    none = context.exposures.iloc[:0]
+    known: dict[str, pd.DataFrame] = {}
     for name, step, measured in context.measurements():
         model = context.model(name)
-        exposures = by_order.get(model.order, none)
+        exposures = known.setdefault(name, context.exposures_of(name))
         everything = panel(context.stimuli, exposures, measured, step, model.rows_per_step)
         kinds = {kind: everything[everything["kind"] == kind].reset_index(drop=True) for kind in ("row", "canary")}
-        yield Checkpoint(name, step, model.rows_per_step, kinds["row"], kinds["canary"], exposures)
+        yield Checkpoint(name, step, model.rows_per_step, kinds["row"], kinds["canary"], exposures, model.parent is not None)
 
 
 def _describe(c: Checkpoint, found: Found, window: float) -> None:
@@ -120,16 +121,20 @@ def _place(c: Checkpoint, found: Found, settings: Any) -> None:
 
 
 def _decide(c: Checkpoint, found: Found, settings: Any) -> None:
-    """The claims at a model's last checkpoint: the primary ones, then the same question asked otherwise."""
+    """The claims at a model's last checkpoint: the primary ones, then the same question asked otherwise.
+
+    A branch's claims are descriptive: its early training is its parent's, and of the sample only what the branch left unedited is seen after.
+    """
     claims = declared(settings)
     window = settings.recency_window
     for subset in SUBSETS:
         fitted = regress(c.rows, c.exposures, c.step, subset, window)
         _keep(found, c, subset.name, fitted)
-        if subset is PRIMARY and fitted:
+        if subset is PRIMARY and fitted and not c.branch:
             found.primary[c.model] = fitted
         for claim, outcome in OUTCOMES.items():
-            group, role = ("", None) if subset is PRIMARY else (subset.name, "descriptive")
+            group = "" if subset is PRIMARY else subset.name
+            role = "descriptive" if c.branch or subset is not PRIMARY else None
             found.claims.append(row(claims[claim], _result(fitted, outcome), c.model, c.step, group, role=role))
     bent = regress(c.rows, c.exposures, c.step, PRIMARY, window, power=2)
     _keep(found, c, f"{PRIMARY.name}, with a square", bent)
@@ -163,20 +168,30 @@ def _recover(c: Checkpoint, found: Found, context: AnalysisContext) -> None:
         found.recovery += canaries.exposures_found(c.canaries, context.truth("canaries"), c.model, c.step)
 
 
+def _qualify(decided: pd.DataFrame, context: AnalysisContext) -> None:
+    """Say with each claim on rows whose order was too long to be searched that their copies are not known."""
+    assert context.stimuli is not None
+    unsearched = set(context.stimuli.loc[~context.stimuli["copies_known"], "source"])
+    concerned = decided["model"].map(lambda name: context.model(name).order in unsearched)
+    decided.loc[concerned, "reason"] += " Copies of these rows elsewhere in the order are not known: 'once' means once in the sample."
+
+
 def _calibration(context: AnalysisContext, found: Found) -> pd.DataFrame:
     """Each primary claim on the design of the largest model's last checkpoint, for one model and for the family."""
     if not found.primary:
         return joined([])
-    largest = max(found.primary, key=lambda name: context.model(name).parameters_non_embedding)
+    by_size = sorted(found.primary, key=lambda name: context.model(name).parameters_non_embedding, reverse=True)
     claims, settings, tables = declared(context.settings), context.settings, []
     for name, outcome in OUTCOMES.items():
-        regression = found.primary[largest][outcome]
-        if objection(regression.result()):
+        objections = {model: objection(found.primary[model][outcome].result()) for model in by_size}
+        largest = next((model for model in by_size if objections[model] is None), None)
+        if largest is None:
+            found.notes.append(f"{name} is not calibrated, since no model allows a verdict. {objections[by_size[0]]}")
             continue
-        simulate = simulation(regression, settings.cluster_correlation)
-        families = sorted({1, len(context.suite.models)})
+        simulate = simulation(found.primary[largest][outcome], settings.cluster_correlation)
+        families = sorted({1, len(found.primary)})
         tables.append(calibrate(claims[name], simulate, n_sim=settings.simulations, seed=context.seed, family=families))
-    found.notes.append(f"The calibration simulates on the rows of {largest} at step {context.final(largest)}.")
+        found.notes.append(f"The calibration of {name} simulates on the rows of {largest} at step {context.final(largest)}.")
     return joined(tables)
 
 
@@ -191,7 +206,7 @@ def _note(found: Found, decided: pd.DataFrame, settings: Any) -> None:
         f"The margin of the log-probability, {settings.shift_margin:.3f} standard deviations, is the shift of a logistic latent variable "
         f"that an odds ratio of {settings.odds_ratio:g} stands for, unless the configuration sets another."
     )
-    if decided.loc[decided["role"] == "primary", "model"].nunique() > 1:
+    if decided["model"].nunique() > 1:
         found.notes.append(
             "The models of an order are shown the same sample of rows, so their estimates share its accidents: equal verdicts of several "
             "models are not as many replications."
@@ -203,7 +218,7 @@ def _note(found: Found, decided: pd.DataFrame, settings: Any) -> None:
             needed = claim.n * ((stats.norm.ppf(0.95) + stats.norm.ppf(0.8)) * stderr / claim.margin) ** 2
             found.notes.append(
                 f"{claim.model}, {claim.id}: to rule an effect of the margin out with power 0.8 if there is none would take about "
-                f"{needed:,.0f} rows like these; there are {claim.n:,}."
+                f"{needed:,.0f} rows like these, before correction over models; there are {claim.n:,}."
             )
     for r in found.regressions:
         few = r["n_events"] is not None and min(r["n_events"], r["n"] - r["n_events"]) < MIN_EVENTS

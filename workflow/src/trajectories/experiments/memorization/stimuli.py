@@ -15,10 +15,10 @@ def stimuli(context: StimuliContext) -> Stimuli:
     """A stratified sample of rows, and the planted canaries where there are any, with every exposure that the orders show.
 
     The table's own columns: ``kind`` (``row`` or ``canary``), ``source`` (order that the row was sampled from), ``copy_group`` (items that
-    share their scored span), ``zlib_bits``, ``distinct``, ``repeating``, ``counting`` (predictors of easy text over the whole window), and
-    ``canary_id``. An exposure is a row that holds the scored span in one piece, wherever in the row; orders that are too long to be
-    searched give only the sampled rows. Where a row stands in training is told by the exposures alone; names and sequence of the items
-    are shuffled.
+    share their scored span), ``copies_known`` (whether that order was searched whole for copies), ``zlib_bits``, ``distinct``,
+    ``repeating``, ``counting`` (predictors of easy text over the whole window), and ``canary_id``. An exposure is a row that holds the
+    scored span in one piece, wherever in the row; orders that are too long to be searched give only the sampled rows. Where a row stands
+    in training is told by the exposures alone; names and sequence of the items are shuffled.
 
     Raises:
         UserError: the window does not fit the orders' rows, or no order can be read.
@@ -45,7 +45,7 @@ def stimuli(context: StimuliContext) -> Stimuli:
     items["item_id"] = [f"{kind}-{i:06d}" for i, kind in enumerate(items["kind"])]
     tokens = np.stack(items["input_ids"].tolist()) if len(items) else np.empty((0, window), np.uint16)
     exposures = _exposures(context, items, tokens[:, settings.k :], scanned, unscanned)
-    table = _described(context, items, tokens)
+    table = _described(context, items, tokens).assign(copies_known=(items["kind"] != "row") | items["source"].isin(scanned))
     return Stimuli(table, [Measure("logprob"), Measure("greedy")], exposures, _notes(context, table, scanned, unscanned))
 
 
