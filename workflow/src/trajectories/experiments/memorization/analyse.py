@@ -123,7 +123,7 @@ def _place(c: Checkpoint, found: Found, settings: Any) -> None:
 def _decide(c: Checkpoint, found: Found, settings: Any) -> None:
     """The claims at a model's last checkpoint: the primary ones, then the same question asked otherwise.
 
-    A branch's claims are descriptive: its early training is its parent's, and of the sample only what the branch left unedited is seen after.
+    A branch's claims are descriptive: its early training is its parent's, and after it began only what the edit left alone is seen.
     """
     claims = declared(settings)
     window = settings.recency_window
