@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, Analysis, Analy
 from trajectories.experiments.grammar import effects, hypotheses, simulations
 from trajectories.experiments.grammar.analyse import analyse
 from trajectories.experiments.grammar.settings import AnalyseSettings, unavailable
-from trajectories.statistics.claims import Claim, p_values, verdict
+from trajectories.statistics.calibration import calibrate
+from trajectories.statistics.claims import Claim, objection, p_values, verdict
 from trajectories.suites import load_suite
 
 Make = Callable[..., AnalysisContext]
@@ -71,7 +73,10 @@ def test_models_that_share_an_order_are_found_to(found: Analysis) -> None:
 def test_larger_models_that_are_sooner_are_found_to_be_on_balance_sooner(found: Analysis) -> None:
     row = decided(found, hypotheses.SOONER, "b")
     assert row["estimate"] > 0.2
-    assert "Held against a." in row["reason"]
+    assert row["n_events"] > 0.6 * row["n"]
+    assert "Held against a. Left out of 12 paradigms: 1 that not both models acquire and" in row["reason"]
+    assert row["verdict"] == "inconclusive"
+    assert "a verdict needs at least 20 of each" in row["reason"]
     assert not ((found.claims["id"] == hypotheses.SOONER) & (found.claims["model"] == "a")).any()
 
 
@@ -160,16 +165,17 @@ def test_decisions_at_the_margin_err_at_most_at_their_nominal_rate_and_clear_eff
     claim = hypotheses.declared(AnalyseSettings())[which]
     ours = np.r_[np.zeros(12), np.arange(1.0, 20), np.full(9, np.inf)]
     gains = np.random.default_rng(9).normal(0.3, 0.1, 40)
-    signs = np.r_[np.ones(20), -np.ones(12), np.zeros(8)]
     simulate = {
         hypotheses.SHARED: lambda truth: lambda g: simulations.orders(g, truth, ours=ours, clusters=clusters),
-        hypotheses.SOONER: lambda truth: lambda g: simulations.signs(g, truth, signs=signs, clusters=clusters),
-        hypotheses.EARLY: lambda truth: lambda g: simulations.gains(g, truth, early=0.9 * gains + 0.02, final=gains, clusters=clusters),
+        hypotheses.SOONER: lambda truth: lambda g: simulations.signs(g, truth, clusters=clusters),
+        hypotheses.EARLY: lambda truth: (
+            lambda g: simulations.gains(g, truth, early=0.9 * gains + 0.02, final=gains, clusters=clusters, least=0.1)
+        ),
     }[which]
     at_margin = rates(claim, simulate(claim.margin))
     assert at_margin["supported"] <= 0.085
     assert at_margin["refuted"] <= 0.085
-    strong = {hypotheses.SHARED: 0.8, hypotheses.SOONER: 0.7, hypotheses.EARLY: 1.0}[which]
+    strong = {hypotheses.SHARED: 0.8, hypotheses.SOONER: 0.8, hypotheses.EARLY: 1.0}[which]
     assert rates(claim, simulate(strong), 100)["supported"] > 0.8
 
 
@@ -190,6 +196,91 @@ def test_a_net_share_of_one_keeps_an_interval_and_says_more_than_one_with_an_exc
     alone = np.repeat(np.arange(18), 1)
     one_exception = effects.net_share(np.r_[np.ones(17), -1], alone)
     assert one_exception.p(0.2)[0] > effects.net_share(np.ones(18), alone).p(0.2)[0]
+
+
+def steps_of_acquisition(kind: str, **ends: list[tuple[float, float]]) -> pd.DataFrame:
+    """Table of acquisition with the (lower, upper] of each paradigm by model; each paradigm a phenomenon of its own."""
+    return pd.DataFrame(
+        [
+            {
+                "model": m,
+                "setting": "s",
+                "criterion": kind,
+                "paradigm": f"p{i}",
+                "phenomenon": f"q{i}",
+                "lower_tokens": a,
+                "upper_tokens": b,
+            }
+            for m, intervals in ends.items()
+            for i, (a, b) in enumerate(intervals)
+        ]
+    )
+
+
+def test_what_a_model_never_acquires_is_not_sooner_halfway_but_is_at_a_fixed_level() -> None:
+    never = (80.0, np.inf)
+    large = [(0.0, 10.0), (0.0, 10.0), (20.0, 30.0), never, (10.0, 20.0), (40.0, 50.0)]
+    small = [(10.0, 20.0), never, never, (30.0, 40.0), (20.0, 30.0), (10.0, 20.0)]
+    halfway = hypotheses.sooner(hypotheses.SOONER, steps_of_acquisition("midway", a=small, b=large), "s", "b", "a", 100)
+    assert (halfway.result.n, halfway.result.n_events) == (3, 2)
+    assert halfway.result.estimate == pytest.approx(1 / 3)
+    assert "Left out of 6 paradigms: 3 that not both models acquire and 0 whose order cannot be told." in halfway.remark
+    fixed = hypotheses.sooner(hypotheses.SOONER_FIXED, steps_of_acquisition("fixed", a=small, b=large), "s", "b", "a", 100)
+    assert (fixed.result.n, fixed.result.n_events) == (6, 4)
+    assert "not both" not in fixed.remark
+
+
+@pytest.mark.parametrize(("claim", "kind"), [(hypotheses.SOONER, "midway"), (hypotheses.SOONER_FIXED, "fixed")])
+def test_paradigms_whose_order_cannot_be_told_are_left_out_and_counted(claim: str, kind: str) -> None:
+    large = [(0.0, 10.0)] * 5 + [(20.0, 30.0), (0.0, 10.0)]
+    small = [(10.0, 20.0)] * 5 + [(25.0, 35.0), (0.0, 10.0)]
+    finding = hypotheses.sooner(claim, steps_of_acquisition(kind, a=small, b=large), "s", "b", "a", 100)
+    assert (finding.result.estimate, finding.result.n, finding.result.n_clusters) == (1.0, 5, 5)
+    assert finding.remark.endswith("2 whose order cannot be told. Sooner (the events): 5, later: 0.")
+
+
+def test_no_paradigm_whose_order_can_be_told_is_no_error() -> None:
+    same = [(0.0, 10.0)] * 6
+    finding = hypotheses.sooner(hypotheses.SOONER, steps_of_acquisition("midway", a=same, b=same), "s", "b", "a", 100)
+    assert finding.result.n == 0
+    assert not finding.result.finite
+
+
+def test_few_paradigms_sooner_or_later_allow_no_verdict_in_the_data_nor_in_simulations(clusters: np.ndarray) -> None:
+    result = effects.net_share(np.ones(40), clusters)
+    assert result.n_events == 40
+    assert str(objection(result)) == "There are no non-events among 40; a verdict needs at least 20 of each."
+    assert objection(effects.net_share(np.r_[np.ones(20), -np.ones(20)], clusters)) is None
+    claim = hypotheses.declared(AnalyseSettings())[hypotheses.SOONER]
+    for times, some in ((1, False), (5, True)):
+        simulate = partial(simulations.signs, clusters=np.concatenate([clusters + 10 * i for i in range(times)]))
+        table = calibrate(claim, simulate, n_sim=40, seed=1, truths=(3,))
+        assert (table["rate_supported"] > 0.8).all() == some
+        assert some or (table["rate_supported"] < 0.1).all()
+
+
+def test_calibration_shows_rates_alone_and_in_the_family_and_without_the_rule_on_events(found: Analysis) -> None:
+    table = found.calibration[found.calibration["claim"] == hypotheses.SOONER]
+    assert sorted(table["truth"].round(6).unique()) == [0.0, 0.1, 0.2, 0.4, 0.6, 0.8]
+    tests = table["test"].unique()
+    assert len(tests) == 4
+    assert sum(test.endswith("; Holm over 2") for test in tests) == 2
+    free = table["test"].str.contains("without the rule on events")
+    assert (table[~free]["rate_inconclusive"] == 1).all()
+    assert table[free]["rate_supported"].max() > 0
+    early = found.calibration[found.calibration["claim"] == hypotheses.EARLY]["test"].unique()
+    assert sorted(test.endswith("; Holm over 3") for test in early) == [False, True]
+
+
+def test_true_effects_above_one_are_not_simulated() -> None:
+    assert simulations.truths(hypotheses.SOONER, 0.3) == (0.0, 0.5, 1.0, 2.0, 3.0)
+    assert simulations.truths(hypotheses.EARLY, 0.9) == (0.75, 1.0, 1.25)
+
+
+def test_simulated_gains_are_refused_below_the_least_gain_as_in_the_analysis(clusters: np.ndarray) -> None:
+    low = np.full(40, 0.05)
+    result = simulations.gains(np.random.default_rng(1), 0.8, early=low, final=low, clusters=clusters, least=0.1)
+    assert "above chance" in str(result.problem)
 
 
 def test_published_results_without_blimp_cannot_serve_the_experiment() -> None:

@@ -73,15 +73,16 @@ def share_early(early: np.ndarray, final: np.ndarray, clusters: np.ndarray, leas
 
 
 def net_share(signs: np.ndarray, clusters: np.ndarray) -> Result:
-    """Mean of signs over paradigms: 1 where a model is earlier than another, -1 where later, 0 where that cannot be told.
+    """Mean of signs over paradigms: 1 where a model is earlier than another (the events), -1 where later.
 
-    Taken as a proportion, (1 + sign) / 2, with the binomial interval at the effective sample size that the clusters leave (Korn and
-    Graubard 1998, *Surv. Methodol.* 24): p (1 − p) over the jackknife variance, times the squared ratio of Student's quantiles, at most the
-    number of paradigms. Mid-p, since the exact interval says far too little with so few paradigms. Where all of them say the same,
-    the jackknife has no variance to go by, and paradigms of a phenomenon are taken to correlate by :data:`ICC`.
+    Paradigms whose order cannot be told are none of the sample. Taken as a proportion, (1 + sign) / 2, with the binomial interval at the
+    effective sample size that the clusters leave (Korn and Graubard 1998, *Surv. Methodol.* 24): p (1 − p) over the jackknife variance,
+    times the squared ratio of Student's quantiles, at most the number of paradigms. Mid-p, since the exact interval says far too little
+    with so few paradigms. Where all of them say the same, the jackknife has no variance to go by, and paradigms of a phenomenon are taken
+    to correlate by :data:`ICC`.
     """
     n, groups = len(clusters), len(np.unique(clusters))
-    facts: dict[str, Any] = {"n": n, "n_clusters": groups}
+    facts: dict[str, Any] = {"n": n, "n_clusters": groups, "n_events": int((signs > 0).sum())}
     facts["method"] = f"net share of paradigms, Korn and Graubard's interval (mid-p), {JACKKNIFE}"
     estimate = float(signs.mean()) if n else float("nan")
     if _few(clusters):

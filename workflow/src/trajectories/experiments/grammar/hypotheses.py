@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ EARLY = "learnt-early"
 SOONER = "larger-sooner"
 SOONER_FIXED = "larger-sooner-fixed-level"
 FREQUENT = "frequent-sooner"
+NET_SHARE = "net share of the paradigms told apart"
 SAME_PAIRS = (
     "All models judge the same pairs, so their errors are alike and the verdicts of a family are not independent pieces of evidence."
 )
@@ -72,10 +73,13 @@ def declared(settings: Any) -> dict[str, Claim]:
             experiment=EXPERIMENT,
             family=SOONER,
             statement="Larger models acquire paradigms in fewer training tokens.",
-            prediction="Of the paradigms whose order can be told, more are halfway to their final level sooner than in the smallest model.",
-            rival="A larger model only ends higher; halfway to its own final accuracy it is no sooner.",
+            prediction=(
+                "Of the paradigms that both acquire and whose order can be told, more are halfway to their final level sooner than in the "
+                "smallest model."
+            ),
+            rival="A larger model only ends higher, and acquires more in the end; halfway to its own final accuracy it is no sooner.",
             metric="acquisition",
-            scale="net share of paradigms",
+            scale=NET_SHARE,
             margin=settings.sooner_margin,
         ),
         Claim(
@@ -86,7 +90,7 @@ def declared(settings: Any) -> dict[str, Claim]:
             prediction=f"Of the paradigms whose order can be told, more reach {settings.criterion:.0%} sooner than in the smallest model.",
             rival="A larger model ends higher, which alone brings any fixed level forward: compare with the halfway level.",
             metric="acquisition",
-            scale="net share of paradigms",
+            scale=NET_SHARE,
             margin=settings.sooner_margin,
             role="descriptive",
         ),
@@ -105,6 +109,9 @@ def declared(settings: Any) -> dict[str, Claim]:
     return {claim.id: claim for claim in found}
 
 
+Simulate = Callable[[np.random.Generator, float], Result]
+
+
 @dataclass(frozen=True)
 class Finding:
     """A result about one model, and what a simulation of its kind of data needs."""
@@ -113,7 +120,7 @@ class Finding:
     model: str
     step: int
     result: Result
-    simulate: Callable[[np.random.Generator, float], Result]
+    simulate: Simulate
     remark: str = ""
 
 
@@ -158,8 +165,8 @@ def findings(suite: Suite, settings: Any, scores: Sequence[Scores], table: pd.Da
             yield Finding(SHARED_GIVEN, model.name, step, effects.agreement(ours, others, clusters, hard), simulate, remark)
         small = reference(model, models)
         if small is not None and model.name in names and small.name in names:
-            for kind, claim in (("midway", SOONER), ("fixed", SOONER_FIXED)):
-                yield _sooner(claim, table, setting, kind, model.name, small.name, step)
+            for claim in (SOONER, SOONER_FIXED):
+                yield sooner(claim, table, setting, model.name, small.name, step)
         if model.name in names and own.paradigms["frequency"].nunique() > 1:
             frequency = own.paradigms.set_index("paradigm")["frequency"].loc[midway.columns].to_numpy(dtype=float)
             earliness = -midway.loc[model.name].to_numpy()
@@ -172,31 +179,33 @@ def _early(own: Scores, settings: Any) -> Finding:
     at = np.flatnonzero((own.steps > 0) & (own.steps <= limit))
     clusters = own.paradigms["phenomenon"].to_numpy()
     gains = own.accuracy - CHANCE
-    if len(at) == 0:
-        result = Result(float("nan"), n=len(clusters), problem=f"there is no sound checkpoint after step 0 up to step {limit:.0f}")
-        return Finding(
-            EARLY, own.model, int(own.steps[-1]), result, partial(simulations.gains, early=gains[0], final=gains[-1], clusters=clusters)
-        )
-    early = gains[at[-1]]
-    result = effects.share_early(early, gains[-1], clusters, settings.least_gain)
-    simulate = partial(simulations.gains, early=early, final=gains[-1], clusters=clusters)
-    return Finding(EARLY, own.model, int(own.steps[-1]), result, simulate, f"Early is step {own.steps[at[-1]]:,} of {own.steps[-1]:,}.")
+    early, remark = gains[0], ""
+    result = Result(float("nan"), n=len(clusters), problem=f"there is no sound checkpoint after step 0 up to step {limit:.0f}")
+    if len(at):
+        early, remark = gains[at[-1]], f"Early is step {own.steps[at[-1]]:,} of {own.steps[-1]:,}."
+        result = effects.share_early(early, gains[-1], clusters, settings.least_gain)
+    simulate = partial(simulations.gains, early=early, final=gains[-1], clusters=clusters, least=settings.least_gain)
+    return Finding(EARLY, own.model, int(own.steps[-1]), result, simulate, remark)
 
 
-def _sooner(claim: str, table: pd.DataFrame, setting: str, kind: str, model: str, small: str, step: int) -> Finding:
-    ends = {c: acquired.matrix(table, setting, kind, c) for c in ("lower_tokens", "upper_tokens")}
-    lower, upper = ends["lower_tokens"], ends["upper_tokens"]
-    a, b = (lower.loc[model].to_numpy(), upper.loc[model].to_numpy()), (lower.loc[small].to_numpy(), upper.loc[small].to_numpy())
-    seen = ~((a[0] == 0) & (b[0] == 0)) & ~(np.isinf(a[1]) & np.isinf(b[1]))
-    signs = timing.earlier(*a, *b)[seen].astype(float)
-    clusters = acquired.phenomena(table, lower.columns)[seen]
+def sooner(claim: str, table: pd.DataFrame, setting: str, model: str, small: str, step: int) -> Finding:
+    """Whether a model acquires paradigms in fewer tokens than a smaller one: of those whose order can be told, which is sooner.
+
+    Halfway to the final level only paradigms that both acquire count: what the smaller one never acquires is later by what the rival
+    says, that a larger model ends higher. The fixed level keeps them, which its own rival warns of.
+    """
+    kind = "midway" if claim == SOONER else "fixed"
+    lower, upper = (acquired.matrix(table, setting, kind, end).loc[[model, small]] for end in ("lower_tokens", "upper_tokens"))
+    counted = np.isfinite(upper.to_numpy()).all(0) if kind == "midway" else np.ones(upper.shape[1], dtype=bool)
+    order = timing.earlier(*(ends.loc[name].to_numpy() for name in (model, small) for ends in (lower, upper)))
+    told = counted & (order != 0)
+    signs, clusters = order[told].astype(float), acquired.phenomena(table, lower.columns)[told]
+    absent = f"{int((~counted).sum())} that not both models acquire and " if kind == "midway" else ""
     remark = (
-        f"Held against {small}. Of {len(seen)} paradigms, {int(seen.sum())} count: the others were acquired by both before the first "
-        f"checkpoint or by neither; {int((signs > 0).sum())} are sooner, {int((signs < 0).sum())} later."
+        f"Held against {small}. Left out of {len(told)} paradigms: {absent}{int((counted & ~told).sum())} whose order cannot be told. "
+        f"Sooner (the events): {int((signs > 0).sum())}, later: {int((signs < 0).sum())}."
     )
-    return Finding(
-        claim, model, step, effects.net_share(signs, clusters), partial(simulations.signs, signs=signs, clusters=clusters), remark
-    )
+    return Finding(claim, model, step, effects.net_share(signs, clusters), partial(simulations.signs, clusters=clusters), remark)
 
 
 def decide(context: AnalysisContext, scores: Sequence[Scores], table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -229,14 +238,32 @@ def decide(context: AnalysisContext, scores: Sequence[Scores], table: pd.DataFra
 
 
 def _calibrations(context: AnalysisContext, every: dict[str, Claim], found: Sequence[Finding]) -> list[pd.DataFrame]:
-    """Each primary claim's decision on simulated data laid out as those of its first model with a result."""
+    """Each primary claim's decision on simulated data, for one model and for as many as its family has.
+
+    They are laid out as those of the first model that allows a verdict or, failing that, has an interval. Where events are counted, too few
+    of them leave the whole decision inconclusive throughout, so further rows show what the interval would decide without that rule.
+    """
     tables = []
     for claim in every.values():
         family = [f for f in found if f.claim == claim.id]
         usable = [f for f in family if f.result.finite]
-        if claim.role == "primary" and usable:
-            number = context.settings.simulations
-            size = min(len(family), number)
-            truths = simulations.TRUTHS.get(claim.id, calibration.TRUTHS)
-            tables.append(calibration.calibrate(claim, usable[0].simulate, n_sim=number, seed=context.seed, family=size, truths=truths))
+        if claim.role != "primary" or not usable:
+            continue
+        first, number = min(usable, key=lambda f: claims.objection(f.result) is not None), context.settings.simulations
+        calibrate = partial(
+            calibration.calibrate,
+            claim,
+            n_sim=number,
+            seed=context.seed,
+            family=sorted({1, min(len(family), number)}),
+            truths=simulations.truths(claim.id, claim.margin),
+        )
+        tables.append(calibrate(first.simulate))
+        if first.result.n_events is not None:
+            tables.append(calibrate(_whatever_events(first.simulate), test=f"{first.result.method}; without the rule on events"))
     return tables
+
+
+def _whatever_events(simulate: Simulate) -> Simulate:
+    """The same samples, decided by their interval alone."""
+    return lambda generator, truth: replace(simulate(generator, truth), n_events=None)

@@ -46,7 +46,7 @@ class AnalyseSettings(Strict):
         0.2,
         gt=0,
         lt=1,
-        description="Smallest net share of paradigms acquired in fewer tokens than by the smallest model that is of interest.",
+        description="Smallest net share of interest: sooner than in the smallest model less later, of paradigms whose order can be told.",
     )
     frequency_margin: float = Field(
         0.3,

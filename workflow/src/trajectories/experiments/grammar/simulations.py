@@ -11,11 +11,18 @@ import numpy as np
 from scipy import stats
 
 from trajectories.experiments.grammar import effects
-from trajectories.statistics import rank_agreement
+from trajectories.statistics import calibration, rank_agreement
 from trajectories.statistics.claims import Result
 
-TRUTHS = {"learnt-early": (0.75, 1.0, 1.25)}
-"""True effects as multiples of the margin where the general ones make no sense: accuracy early is hardly twice the final one's."""
+TRUTHS = {"learnt-early": (0.75, 1.0, 1.25), "larger-sooner": (*calibration.TRUTHS, 3.0, 4.0)}
+"""True effects as multiples of the margin where the general ones do not do: accuracy early is hardly twice the final one's, and a net share
+of few paradigms tells only of large effects."""
+
+
+def truths(claim: str, margin: float) -> tuple[float, ...]:
+    """True effects as multiples of the margin; shares and correlations none above 1."""
+    multiples = TRUTHS.get(claim, calibration.TRUTHS)
+    return multiples if claim == "learnt-early" else tuple(m for m in multiples if m * margin <= 1)
 
 
 def _clustered(generator: np.random.Generator, clusters: np.ndarray) -> np.ndarray:
@@ -51,17 +58,17 @@ def orders(generator: np.random.Generator, truth: float, *, ours: np.ndarray, cl
     return effects.agreement(_tied(own, first, last), other, clusters)
 
 
-def gains(generator: np.random.Generator, truth: float, *, early: np.ndarray, final: np.ndarray, clusters: np.ndarray) -> Result:
+def gains(
+    generator: np.random.Generator, truth: float, *, early: np.ndarray, final: np.ndarray, clusters: np.ndarray, least: float
+) -> Result:
     """Gains over chance whose early mean is the share ``truth`` of the final mean, scattered about it as the data are."""
     ratio = early.mean() / final.mean()
     scatter = np.std(early - ratio * final)
     drawn = final.mean() + np.std(final) * _clustered(generator, clusters)
-    return effects.share_early(truth * drawn + scatter * _clustered(generator, clusters), drawn, clusters, 0.0)
+    return effects.share_early(truth * drawn + scatter * _clustered(generator, clusters), drawn, clusters, least)
 
 
-def signs(generator: np.random.Generator, truth: float, *, signs: np.ndarray, clusters: np.ndarray) -> Result:
-    """Signs whose mean is ``truth``, with as many zeros as the data have (fewer where the truth leaves no room)."""
-    zeros = min(float((signs == 0).mean()), 1 - abs(truth))
-    negative = (1 - zeros - truth) / 2
+def signs(generator: np.random.Generator, truth: float, *, clusters: np.ndarray) -> Result:
+    """Signs, 1 or -1, of as many paradigms as have one in the data, whose mean is ``truth``."""
     u = stats.norm.cdf(_clustered(generator, clusters))
-    return effects.net_share(np.where(u < negative, -1.0, np.where(u < negative + zeros, 0.0, 1.0)), clusters)
+    return effects.net_share(np.where(u < (1 - truth) / 2, -1.0, 1.0), clusters)
