@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from archives import Archives, serving
+from published.archives import Archives, serving
 from trajectories import download
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from archives import COMMIT, Archives, archive
+from published.archives import COMMIT, Archives, archive
 from trajectories import data
 from trajectories.errors import UserError
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from archives import COMMIT, Archives, archive
+from published.archives import COMMIT, Archives, archive
 from trajectories import download
 from trajectories.errors import UserError
 

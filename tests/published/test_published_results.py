@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from archives import COMMIT, Archives, archive
+from published.archives import COMMIT, Archives, archive
 from trajectories import cli, download, published, tables
 from trajectories.errors import UserError
 from trajectories.layout import Layout

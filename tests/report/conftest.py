@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import made_up
 import pytest
+from report import made_up
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[made_up.Run]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> made_up.Run:
     """The made-up run with its figures and its report written."""
     with pytest.MonkeyPatch.context() as patch:
         run = made_up.make(tmp_path_factory.mktemp("results") / "made-up", patch, made_up.suite())
         run.figures()
         run.report()
-        yield run
+    return run
 
 
 @pytest.fixture(scope="session")

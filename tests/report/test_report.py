@@ -6,8 +6,8 @@ import json
 import re
 from html.parser import HTMLParser
 
-import made_up
 import pytest
+from report import made_up
 from trajectories.errors import UserError
 from trajectories.report import page
 

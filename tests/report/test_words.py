@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 
-import made_up
 import numpy as np
 import pandas as pd
 import pytest
+from report import made_up
 from trajectories.report import words
 
 
