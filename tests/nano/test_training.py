@@ -124,6 +124,14 @@ def test_the_same_seed_gives_the_same_weights(hashes: dict[int, str], tmp_path: 
     assert trained(tmp_path, orders, facts()) == hashes
 
 
+def test_the_same_run_saves_the_same_bytes_for_its_branches(parent: Path, hashes: dict[int, str], tmp_path: Path, orders: Path) -> None:
+    trained(tmp_path, orders, facts())
+    states = sorted((tmp_path / ".state").glob("step*.pt"))
+    assert states
+    for state in states:
+        assert state.read_bytes() == (parent / ".state" / state.name).read_bytes(), state.name
+
+
 def test_another_seed_changes_the_weights_from_the_start_and_nothing_else(hashes: dict[int, str], tmp_path: Path, orders: Path) -> None:
     other = trained(tmp_path, orders, facts(seed=2))
     assert not set(other.values()) & set(hashes.values())

@@ -122,8 +122,9 @@ class Trainer:
         state |= {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
         names = ["latest.pt", *([f"step{self.step}.pt"] if keep else [])]
         for name in reversed(names):
-            with tables.replacing(self.folder / ".state" / name) as temporary:
-                torch.save(state, temporary)
+            # into an open file: given a path, torch writes its (random) name into the archive, and a branch's provenance holds its digest
+            with tables.replacing(self.folder / ".state" / name) as temporary, open(temporary, "wb") as file:
+                torch.save(state, file)
         if self.step in self.written:
             self._write_manifest(self.step)
 
