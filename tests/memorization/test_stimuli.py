@@ -16,7 +16,7 @@ from trajectories.suites import load_suite
 
 def test_the_table_keeps_its_contract_and_asks_for_both_measures() -> None:
     shown().check()
-    assert shown().measures == [Measure("logprob"), Measure("greedy")]
+    assert shown().measures == [Measure("logprob"), Measure("greedy"), Measure("generate")]
     assert (shown().table["start"] == K).all()
     assert (shown().table["end"] == K + L).all()
     assert shown().table["kind"].value_counts().to_dict() == {"row": 3600, "canary": 125}

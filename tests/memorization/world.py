@@ -65,7 +65,8 @@ class World:
         return {"standard": Rows(self.standard), "swapped": Rows(self.swapped)}
 
     def truth(self, name: str) -> pd.DataFrame:
-        return {"canaries": self.canaries, "canary_exposures": self.canary_exposures}[name]
+        planted = self.canary_exposures.assign(length=K + L, kind="canary").rename(columns={"canary_id": "source"})
+        return {"canaries": self.canaries, "canary_exposures": self.canary_exposures, "documents": planted}[name]
 
 
 @cache
@@ -169,6 +170,8 @@ def measured(effect: Effect, model: str, step: int, rate: float = 0.15) -> pd.Da
             "logprob": L * (latent - 4.0),
             "n_tokens": L,
             "matched": np.where(memorized, L, 2),
+            "score": np.where(memorized, 1.0, 0.3),
+            "hits": [[bool(m)] * L for m in memorized],
             "memorized": memorized,
         }
     )

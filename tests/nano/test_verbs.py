@@ -44,7 +44,7 @@ def test_the_corpus_lists_its_files_with_their_hashes(root: Path) -> None:
     for name, file in manifest["files"].items():
         assert tables.sha256(root / "corpus" / name) == file["sha256"]
     rows = np.load(root / "corpus" / "rows.npy")
-    assert rows.shape == (manifest["rows"], manifest["row_tokens"])
+    assert rows.shape == (manifest["rows"] + manifest["never_seen"], manifest["row_tokens"])
     assert manifest["provenance"]["packages"].keys() >= {"numpy", "tokenizers", "statsmodels"}
 
 
@@ -58,8 +58,9 @@ def test_truth_tables_know_where_they_come_from(root: Path) -> None:
 
 def test_the_standard_order_shows_the_corpus_and_the_swapped_one_its_twin(root: Path) -> None:
     rows = np.load(root / "corpus" / "rows.npy")
-    standard, swapped = (open_order(root / "order" / name) for name in ("standard", "swapped"))
-    np.testing.assert_array_equal(standard[:], rows)
+    standard, swapped, unseen = (open_order(root / "order" / name) for name in ("standard", "swapped", "unseen"))
+    np.testing.assert_array_equal(np.concatenate([standard[:], unseen[:]]), rows)
+    rows = rows[: len(standard)]
     pronouns = tables.read_table(root / "corpus" / "truth" / "pronouns.parquet")
     assert len(pronouns) > 0
     assert {tuple(place) for place in np.argwhere(swapped[:] != rows)} == set(

@@ -78,7 +78,10 @@ class Order(Strict):
     notes: list[str] = Field(default_factory=list, description="What is known of this order, and what is assumed.")
     edit: str | None = Field(None, description="Embedded suites: how the corpus is edited for this order (see `nano`).")
     reversed: bool = Field(False, description="Embedded suites: the same rows in reversed order.")
-    never_seen: str | None = Field(None, description="Where rows come from that no model of this order sees.")
+    held_out: bool = Field(
+        False, description="Embedded suites: rows packed alike that no model is trained on, instead of the trained ones."
+    )
+    never_seen: Name | None = Field(None, description="Another order of the suite, whose rows no model of this order sees.")
 
 
 class Model(Strict):
@@ -197,11 +200,16 @@ class Suite(Strict):
     def check_references(self) -> Suite:
         """Raise ValueError unless orders and parents are in the suite; a recipe's slice of a suite need not be whole in this sense."""
         names = {m.name for m in self.models}
+        for key, order in self.orders.items():
+            if order.never_seen is not None and order.never_seen not in self.orders:
+                raise ValueError(f"{key}: never_seen names '{order.never_seen}', which is not among the suite's orders")
+            if any(m.order == order.never_seen for m in self.models if order.never_seen is not None):
+                raise ValueError(f"{key}: a model is trained on '{order.never_seen}', whose rows should never be seen")
         for m in self.models:
             if m.order is not None and self.orders and m.order not in self.orders:
                 raise ValueError(f"{m.name}: order '{m.order}' is not among the suite's orders")
-            order = self.orders.get(m.order or "")
-            if order is not None and m.tokens_per_step != m.rows_per_step * (order.row_tokens - 1):
+            trained = self.orders.get(m.order or "")
+            if trained is not None and m.tokens_per_step != m.rows_per_step * (trained.row_tokens - 1):
                 raise ValueError(f"{m.name}: tokens_per_step is not rows_per_step × (row_tokens - 1) of its order '{m.order}'")
             if self.source == "trained" and m.parent is not None and m.parent not in names:
                 raise ValueError(f"{m.name}: parent '{m.parent}' is not a model of the suite")

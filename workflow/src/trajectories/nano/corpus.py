@@ -34,21 +34,23 @@ def build(training: Training) -> Corpus:
     occupation_table, occupation_sentences = occupations.occupations(training.occupations, training.seed)
     planted = [*facts.sentences(fact_table), *grammar_sentences, *occupation_sentences]
 
+    total = training.rows + training.never_seen
     documents = list(docstrings(training.text))
     documents = [documents[i] for i in generator(training.seed, "text").permutation(len(documents))]
     # twice what the rows can hold is enough to learn the tokenizer from, however many packages there are
-    documents = _up_to(documents, 2 * training.rows * training.row_tokens / _TOKENS_PER_CHARACTER)
+    documents = _up_to(documents, 2 * total * training.row_tokens / _TOKENS_PER_CHARACTER)
     trained = tokenizer.train([*(text for _, text in documents), *(sentence.text for sentence in planted)], training.vocabulary)
 
     canary_table, copies = canaries.design(training)
     packed = pack(
-        training.rows,
+        total,
         training.row_tokens,
-        _encode_text(trained, documents, training.rows * training.row_tokens),
+        _encode_text(trained, documents, total * training.row_tokens),
         _encode_planted(trained, planted),
         {row.canary_id: np.array(row.input_ids, np.uint16) for row in canary_table.itertuples()},
         copies,
         generator(training.seed, "packing"),
+        training.rows,
     )
     canary_table["incidental_grams"] = canaries.incidental(canary_table, copies, packed.rows, training.canaries.gram)
     canary_table["gram_tokens"] = training.canaries.gram

@@ -58,6 +58,7 @@ def pack(
     canaries: dict[str, np.ndarray],
     copies: pd.DataFrame,
     random: np.random.Generator,
+    trained: int,
 ) -> Packed:
     """Fill all rows.
 
@@ -68,6 +69,7 @@ def pack(
         canaries: canary to ids.
         copies: ``canary_id, row, offset`` of every copy.
         random: shuffles sentences and rows.
+        trained: the first so many rows may hold planted text; the others hold real text alone.
 
     Raises:
         UserError: the planted text leaves no room, or the real text does not fill what is left.
@@ -80,7 +82,7 @@ def pack(
             made.put(row, end, np.zeros(1, np.uint16), "canary", canary, "end")
         if offset > 0:
             made.put(row, offset - 1, np.zeros(1, np.uint16), "canary", canary, "start")
-    _sentences(made, planted, random.permutation(np.setdiff1d(np.arange(rows), copies["row"].to_numpy())), random)
+    _sentences(made, planted, random.permutation(np.setdiff1d(np.arange(trained), copies["row"].to_numpy())), random)
     _text(made, stream, random)
     documents = pd.DataFrame(made.documents, columns=["row", "offset", "length", "kind", "source", "variant"])
     pronouns = pd.DataFrame(made.pronouns, columns=["row", "offset", "token", "swapped"]).sort_values(["row", "offset"], ignore_index=True)

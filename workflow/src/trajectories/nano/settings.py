@@ -16,6 +16,11 @@ class Text(Strict):
 
     packages: list[str] = Field(["numpy", "scipy", "pandas", "statsmodels"], min_length=1, description="Installed packages to read.")
     least_characters: int = Field(80, ge=1, description="Shorter documentation strings are left out.")
+    inherited: bool = Field(
+        False,
+        description="Show with each class also the documentation of the public methods that it inherits within its package, as reference "
+        "pages do: repeats that are natural.",
+    )
     most_files: int | None = Field(None, gt=0, description="Source files to read of each package, the first by name; all if absent.")
 
 
@@ -77,6 +82,7 @@ class Training(Strict):
     row_tokens: int = Field(129, ge=66, description="Tokens per row, the last one a target only.")
     rows_per_step: int = Field(32, gt=0)
     steps: int = Field(gt=0, description="Steps of a whole run; with rows_per_step, the rows of the corpus.")
+    never_seen: int = Field(0, ge=0, description="Rows of real text, packed alike, that no model is trained on (see orders: held_out).")
     shard_bytes: int = Field(description="Bytes of an order's shards (the last is shorter).", gt=0)
     text: Text = Field(default_factory=Text)
     canaries: Canaries
@@ -117,7 +123,8 @@ def training(suite: Suite) -> Training:
     except ValidationError as error:
         raise explain(error, f"Suite '{suite.name}', part 'training'") from error
     for name, order in suite.orders.items():
-        _same(suite, f"order '{name}'", {"row_tokens": (order.row_tokens, plan.row_tokens), "rows": (order.rows, plan.rows)})
+        rows = plan.never_seen if order.held_out else plan.rows
+        _same(suite, f"order '{name}'", {"row_tokens": (order.row_tokens, plan.row_tokens), "rows": (order.rows, rows)})
     for model in suite.models:
         found = {"rows_per_step": (model.rows_per_step, plan.rows_per_step), "vocabulary": (model.vocabulary, plan.vocabulary)}
         _same(suite, f"model '{model.name}'", found | {"steps_total": (model.steps_total, plan.steps)})

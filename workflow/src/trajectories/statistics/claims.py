@@ -209,7 +209,9 @@ def verdict(p_supported: float, p_refuted: float) -> str:
     return REFUTED if p_refuted < ALPHA else INCONCLUSIVE
 
 
-def row(claim: Claim, result: Result, model: str, step: int, group: str = "", *, role: str | None = None) -> dict[str, Any]:
+def row(
+    claim: Claim, result: Result, model: str, step: int, group: str = "", *, role: str | None = None, caveat: str = ""
+) -> dict[str, Any]:
     """One claim about one model at one step, ready for :func:`table`.
 
     Args:
@@ -218,6 +220,7 @@ def row(claim: Claim, result: Result, model: str, step: int, group: str = "", *,
         model: name of the model.
         step: training step of the checkpoint.
         group: paradigm, relation, category … if the row is about a part.
+        caveat: a sentence that the reason ends with, whatever the verdict.
         role: ``descriptive`` for rows that are not the model's one primary claim (earlier steps, secondary groups); default the
             claim's own.
     """
@@ -226,6 +229,7 @@ def row(claim: Claim, result: Result, model: str, step: int, group: str = "", *,
         "p_supported": supported,
         "p_refuted": refuted,
         "objection": objection(result),
+        "caveat": caveat,
     }
 
 
@@ -292,7 +296,7 @@ def _laid_out(r: dict[str, Any], decided: str, adjusted: tuple[float, float] | N
         "n_events": result.n_events,
         "method": result.method,
         "verdict": decided,
-        "reason": r["objection"] or _reason(claim, result, decided, r, adjusted is not None),
+        "reason": " ".join(filter(None, [r["objection"] or _reason(claim, result, decided, r, adjusted is not None), r["caveat"]])),
     }
 
 

@@ -33,6 +33,7 @@ def run(settings: Settings, layout: Layout, machine: Machine) -> None:
     names = ["rows.npy", *tokenizer.FILES, *(f"truth/{name}.parquet" for name in sorted(corpus.truth))]
     manifest = {
         "rows": plan.rows,
+        "never_seen": plan.never_seen,
         "row_tokens": plan.row_tokens,
         "rows_per_step": plan.rows_per_step,
         "vocabulary": plan.vocabulary,

@@ -55,6 +55,8 @@ def run(settings: Settings, layout: Layout, machine: Machine, order: str) -> Non
             f"'{inputs[0]}' does not have the SHA-256 that 'corpus.json' names; it is damaged: delete the corpus folder and run again."
         )
     rows = np.load(inputs[0])
+    # the corpus holds the rows that are trained on, then those that are not
+    rows = rows[plan.rows :] if what.held_out else rows[: plan.rows]
     if what.edit is not None:
         require_known("edit of an order", what.edit, EDITS)
         inputs.append(layout.truth("pronouns"))

@@ -69,32 +69,28 @@ RECENCY = Subset(
 )
 
 
-def panel(items: pd.DataFrame, exposures: pd.DataFrame, measured: pd.DataFrame, step: int, rows_per_step: int) -> pd.DataFrame:
-    """One line per item that the model's order shows at some time.
+def panel(items: pd.DataFrame, exposures: pd.DataFrame, outcomes: pd.DataFrame, step: int, rows_per_step: int) -> pd.DataFrame:
+    """One line per item, with what a checkpoint had seen of it.
 
     Args:
-        items: stimuli: ``item_id``, ``copy_group`` and others, which are kept.
+        items: stimuli: ``item_id``, ``copy_group`` and others, which are kept [n].
         exposures: ``item_id, row, step`` in the model's order.
-        measured: ``item_id, logprob, n_tokens, matched, memorized`` at the checkpoint.
+        outcomes: what was measured of these items at the checkpoint, in the same sequence [n].
         step: the checkpoint's step; it has seen the exposures at lower steps.
         rows_per_step: rows per training step of the model.
 
     Returns:
-        The items' columns and: ``memorized`` (bool), ``logprob`` (nats per token), ``matched`` (share of the span), ``n_seen`` (exposures
-        so far), ``n_all``, ``first_row``, ``latest_row`` (rows of the first and latest exposure so far), ``first``, ``latest`` (the same,
-        scaled to 0 for the first and 1 for the last row seen by the checkpoint); NaN where the item is not yet seen.
+        The items' columns, those of ``outcomes``, and: ``n_seen`` (exposures so far), ``n_all`` (exposures of the whole order),
+        ``first_row``, ``latest_row`` (rows of the first and latest exposure so far), ``first``, ``latest`` (the same, scaled to 0 for the
+        first and 1 for the last row seen by the checkpoint); NaN where the item is not yet seen.
     """
     seen = exposures[exposures["step"] < step].groupby("item_id")["row"].agg(["size", "min", "max"])
-    seen.columns = pd.Index(["n_seen", "first_row", "latest_row"])
-    counted = exposures.groupby("item_id").size().rename("n_all")
-    found = items.merge(counted, left_on="item_id", right_index=True).merge(seen, left_on="item_id", right_index=True, how="left")
-    found = found.merge(measured[["item_id", "logprob", "n_tokens", "matched", "memorized"]], on="item_id")
-    found["n_seen"] = found["n_seen"].fillna(0).astype(int)
-    found["memorized"] = found["memorized"].astype(bool)
-    found["matched"] = found["matched"] / found["n_tokens"]
-    found["logprob"] = found["logprob"] / found["n_tokens"]
+    found = pd.concat([items, outcomes.set_axis(items.index)], axis=1)
+    found["n_seen"] = found["item_id"].map(seen["size"]).fillna(0).astype(int)
+    found["n_all"] = found["item_id"].map(exposures.groupby("item_id").size()).fillna(0).astype(int)
     last = max(step * rows_per_step - 1, 1)
-    for name in ("first", "latest"):
+    for name, column in (("first", "min"), ("latest", "max")):
+        found[f"{name}_row"] = found["item_id"].map(seen[column])
         found[name] = found[f"{name}_row"] / last
     return found.reset_index(drop=True)
 

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from trajectories.suites import Strict, Suite
+
+Lengths = list[Annotated[int, Field(gt=0)]]
 
 
 class StimuliSettings(Strict):
     """Which rows are shown to every checkpoint."""
 
-    rows: int = Field(2400, ge=0, description="Rows sampled from each order that is read; orders that hold the same rows share them.")
+    rows: int = Field(6000, ge=0, description="Rows sampled from each order that is read; orders that hold the same rows share them.")
+    never_seen: int = Field(1200, ge=0, description="Rows that no model is trained on, where the suite has such.")
     strata: int = Field(20, gt=0, description="Equal parts of the training order; each gives as many rows, spread evenly over its batches.")
-    k: int = Field(32, gt=0, description="Tokens of a row that are given.")
-    l: int = Field(32, gt=0, description="Tokens that follow and are scored.")  # noqa: E741
-    offset: int = Field(0, ge=0, description="Place in the row where the given tokens begin.")
+    k: Lengths = Field([32], min_length=1, description="Tokens of a row that are given; the first decides, further ones describe.")
+    l: Lengths = Field(  # noqa: E741
+        [32], min_length=1, description="Tokens that follow and are scored; the first decides, further ones describe."
+    )
+    offset: list[Annotated[int, Field(ge=0)]] = Field(
+        [0], min_length=1, description="Places in the row where the given tokens begin; the first decides, further ones describe."
+    )
+    score: bool = Field(True, description="Decode on after the first error, for the share of tokens that free-running decoding reproduces.")
     canaries: bool = Field(True, description="Embedded suites: show also the planted canaries.")
     scan_tokens: int = Field(
         200_000_000, ge=0, description="Orders of at most so many tokens are searched whole for copies of the scored span."
     )
+
+    @field_validator("k", "l", "offset", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+    @field_validator("k", "l", "offset")
+    @classmethod
+    def _distinct(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError("a value repeats")
+        return value
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest window."""
+        return max(self.k) + max(self.l)
 
 
 class AnalyseSettings(Strict):

@@ -8,45 +8,72 @@ import pandas as pd
 from trajectories.errors import UserError
 from trajectories.experiments.memorization.predictors import counts, distinct_share, repeats, zlib_bits
 from trajectories.experiments.memorization.sample import occurrences, sample_rows
+from trajectories.experiments.memorization.settings import StimuliSettings
 from trajectories.stimuli import EXPOSURES, Measure, Stimuli, StimuliContext
 
 
 def stimuli(context: StimuliContext) -> Stimuli:
     """A stratified sample of rows, and the planted canaries where there are any, with every exposure that the orders show.
 
-    The table's own columns: ``kind`` (``row`` or ``canary``), ``source`` (order that the row was sampled from), ``copy_group`` (items that
-    share their scored span), ``copies_known`` (whether that order was searched whole for copies), ``zlib_bits``, ``distinct``,
-    ``repeating``, ``counting`` (predictors of easy text over the whole window), and ``canary_id``. An exposure is a row that holds the
-    scored span in one piece, wherever in the row; orders that are too long to be searched give only the sampled rows. Where a row stands
-    in training is told by the exposures alone; names and sequence of the items are shuffled.
+    A row is shown once per pair of ``k`` and ``offset``; the spans of all lengths ``l`` begin at the same place, so one item serves them.
+    The table's own columns: ``kind`` (``row``, ``canary`` or ``never``), ``unit`` (number of the row or canary, whatever the window),
+    ``source`` (order that the row was sampled from), ``k``, ``offset``, ``lengths`` (list of ``l``), ``primary`` (whether ``k`` and
+    ``offset`` are the first of their lists), ``weight`` (proportional to the inverse of the probability of being sampled),
+    ``copy_group`` (items that share their first ``l`` scored tokens), ``copies_known`` (whether that order was searched whole for
+    copies), ``zlib_bits``, ``distinct``, ``repeating``, ``counting`` (predictors of easy text over the whole window), and
+    ``canary_id``. An exposure is a row that holds the first ``l`` scored tokens in one piece, wherever in the row; orders that are too
+    long to be searched give only the sampled rows. Where a row stands in training is told by the exposures alone; names and sequence of
+    the items are shuffled.
 
     Raises:
-        UserError: the window does not fit the orders' rows, or no order can be read.
+        UserError: a window does not fit the orders' rows, or no order can be read.
     """
     settings = context.settings
     if not context.orders:
         raise UserError(f"No training order of suite '{context.suite.name}' can be read; run 'trajectories order' first.")
-    window = settings.k + settings.l
+    unseen = {order.never_seen for order in context.suite.orders.values() if order.never_seen is not None}
     scanned: list[str] = []
     unscanned: list[str] = []
     for name, reader in context.orders.items():
-        if settings.offset + window > reader.row_tokens:
+        if name in unseen:
+            continue
+        if max(settings.offset) + settings.longest > reader.row_tokens:
             raise UserError(
-                f"memorization.stimuli: offset {settings.offset} + k {settings.k} + l {settings.l} exceeds the {reader.row_tokens} tokens "
-                f"of a row of order '{name}'; lower one of them."
+                f"memorization.stimuli: offset {max(settings.offset)} + k {max(settings.k)} + l {max(settings.l)} exceeds the "
+                f"{reader.row_tokens} tokens of a row of order '{name}'; lower one of them."
             )
         (scanned if len(reader) * reader.row_tokens <= settings.scan_tokens else unscanned).append(name)
     # orders that are searched whole share one sample, since an order finds the others' rows in itself
     drawn = [_draw(context, name) for name in [*scanned[:1], *unscanned]]
+    drawn += [_never_seen(context, name) for name in sorted(unseen & set(context.orders))]
     if settings.canaries and context.has_truth:
-        drawn.append(_canaries(context, window))
-    items = pd.concat(drawn, ignore_index=True)
-    items = items.iloc[context.generator("memorization sequence").permutation(len(items))].reset_index(drop=True)
-    items["item_id"] = [f"{kind}-{i:06d}" for i, kind in enumerate(items["kind"])]
-    tokens = np.stack(items["input_ids"].tolist()) if len(items) else np.empty((0, window), np.uint16)
-    exposures = _exposures(context, items, tokens[:, settings.k :], scanned, unscanned)
-    table = _described(context, items, tokens).assign(copies_known=(items["kind"] != "row") | items["source"].isin(scanned))
-    return Stimuli(table, [Measure("logprob"), Measure("greedy")], exposures, _notes(context, table, scanned, unscanned))
+        drawn.append(_canaries(context))
+    units = pd.concat(drawn, ignore_index=True)
+    units = units.iloc[context.generator("memorization sequence").permutation(len(units))].reset_index(drop=True)
+    units["unit"] = np.arange(len(units))
+    items = pd.concat([_windowed(units, k, offset, settings) for offset in settings.offset for k in settings.k], ignore_index=True)
+    spans = np.stack([t[k : k + settings.l[0]] for t, k in zip(items["input_ids"], items["k"], strict=True)])
+    exposures = _exposures(context, items, spans, scanned, unscanned)
+    # text of the held-out rows that stands in an order after all is not unseen
+    seen = (items["kind"] == "never") & items["item_id"].isin(exposures["item_id"])
+    exposures = exposures[~exposures["item_id"].isin(items.loc[seen, "item_id"])].reset_index(drop=True)
+    items, spans = items[~seen].reset_index(drop=True), spans[~seen.to_numpy()]
+    table = _described(context, items, spans).assign(copies_known=(items["kind"] != "row") | items["source"].isin(scanned))
+    measures = [Measure("logprob", {"token_logprobs": True} if len(settings.l) > 1 else {}), Measure("greedy")]
+    measures += [Measure("generate")] if settings.score else []
+    return Stimuli(table, measures, exposures, _notes(context, table, scanned, unscanned))
+
+
+def _windowed(units: pd.DataFrame, k: int, offset: int, settings: StimuliSettings) -> pd.DataFrame:
+    """The items that show every unit through one window; canaries begin where they begin, and are shown at the first offset alone."""
+    primary = k == settings.k[0] and offset == settings.offset[0]
+    chosen = units if offset == settings.offset[0] else units[units["kind"] != "canary"]
+    begin = np.where(chosen["kind"] == "canary", 0, offset)
+    ids = [tokens[b : b + k + max(settings.l)] for tokens, b in zip(chosen["tokens"], begin, strict=True)]
+    fitting = [len(tokens) == k + max(settings.l) for tokens in ids]
+    found = chosen.drop(columns="tokens").assign(input_ids=pd.Series(ids, index=chosen.index, dtype=object), k=k, offset=offset)[fitting]
+    suffix = "" if primary else f".k{k}.o{offset}"
+    return found.assign(primary=primary, item_id=[f"{r.kind}-{r.unit:06d}{suffix}" for r in found.itertuples()])
 
 
 def _rows_per_step(context: StimuliContext, order: str) -> int:
@@ -63,28 +90,36 @@ def _draw(context: StimuliContext, order: str) -> pd.DataFrame:
         settings.rows,
         settings.strata,
         context.generator(f"memorization rows {order}"),
-        _rows_with_canaries(context, order),
+        _rows_with_planted_text(context, order),
     )
-    window = reader[rows][:, settings.offset : settings.offset + settings.k + settings.l]
-    return pd.DataFrame({"kind": "row", "source": order, "row": rows, "input_ids": list(window), "canary_id": None})
+    return pd.DataFrame({"kind": "row", "source": order, "row": rows, "tokens": list(reader[rows]), "canary_id": None, "weight": 1.0})
 
 
-def _rows_with_canaries(context: StimuliContext, order: str) -> set[int]:
-    """Rows of an order whose window holds a part of a planted canary."""
+def _never_seen(context: StimuliContext, order: str) -> pd.DataFrame:
+    """Rows of an order that no model is trained on, spread evenly over it."""
+    reader = context.orders[order]
+    rows = np.unique(np.linspace(0, len(reader) - 1, min(context.settings.never_seen, len(reader))).round().astype(int))
+    return pd.DataFrame({"kind": "never", "source": order, "row": -1, "tokens": list(reader[rows]), "canary_id": None, "weight": 1.0})
+
+
+def _rows_with_planted_text(context: StimuliContext, order: str) -> set[int]:
+    """Rows of an order that are not natural text alone: those whose window holds a part of a canary or of a planted sentence."""
     settings, reader = context.settings, context.orders[order]
     if not context.has_truth:
         return set()
-    copies = context.truth("canary_exposures").merge(context.truth("canaries")[["canary_id", "input_ids"]], on="canary_id")
-    ends = copies["offset"] + copies["input_ids"].map(len)
-    inside = (copies["offset"] < settings.offset + settings.k + settings.l) & (ends > settings.offset)
-    return set(reader.position(copies.loc[inside, "row"].to_numpy()).tolist())
+    documents = context.truth("documents")
+    planted = documents[documents["kind"] != "text"]
+    ends = planted["offset"] + planted["length"]
+    inside = (planted["offset"] < max(settings.offset) + settings.longest) & (ends > min(settings.offset))
+    return set(reader.position(planted.loc[inside, "row"].to_numpy()).tolist())
 
 
-def _canaries(context: StimuliContext, window: int) -> pd.DataFrame:
+def _canaries(context: StimuliContext) -> pd.DataFrame:
     truth = context.truth("canaries")
-    whole = truth[truth["input_ids"].map(len) >= window]
-    ids = [np.asarray(tokens[:window], np.uint16) for tokens in whole["input_ids"]]
-    return pd.DataFrame({"kind": "canary", "source": None, "row": -1, "input_ids": ids, "canary_id": whole["canary_id"].to_numpy()})
+    ids = [np.asarray(tokens, np.uint16) for tokens in truth["input_ids"]]
+    return pd.DataFrame(
+        {"kind": "canary", "source": None, "row": -1, "tokens": ids, "canary_id": truth["canary_id"].to_numpy(), "weight": 1.0}
+    )
 
 
 def _exposures(context: StimuliContext, items: pd.DataFrame, spans: np.ndarray, scanned: list[str], unscanned: list[str]) -> pd.DataFrame:
@@ -107,38 +142,44 @@ def _groups(spans: np.ndarray) -> np.ndarray:
     return pd.factorize(pd.Series([span.tobytes() for span in spans], dtype=object))[0]
 
 
-def _described(context: StimuliContext, items: pd.DataFrame, tokens: np.ndarray) -> pd.DataFrame:
+def _described(context: StimuliContext, items: pd.DataFrame, spans: np.ndarray) -> pd.DataFrame:
     """The stimuli's table, without anything that tells where a row stands."""
     settings = context.settings
-    texts = context.tokenizer().decode_batch([t.tolist() for t in tokens], skip_special_tokens=False)
+    texts = context.tokenizer().decode_batch([t.tolist() for t in items["input_ids"]], skip_special_tokens=False)
+    own = ["kind", "unit", "source", "k", "offset", "primary", "weight", "canary_id"]
     return pd.DataFrame(
         {
             "item_id": items["item_id"],
-            "input_ids": [t.astype(np.int32) for t in tokens],
-            "start": settings.k,
-            "end": settings.k + settings.l,
-            "kind": items["kind"],
-            "source": items["source"],
-            "copy_group": _groups(tokens[:, settings.k :]),
-            "zlib_bits": [zlib_bits(text, settings.k + settings.l) for text in texts],
-            "distinct": distinct_share(tokens),
-            "repeating": repeats(tokens),
+            "input_ids": [t.astype(np.int32) for t in items["input_ids"]],
+            "start": items["k"],
+            "end": items["k"] + max(settings.l),
+            **{name: items[name] for name in own},
+            "lengths": [list(settings.l)] * len(items),
+            "copy_group": _groups(spans),
+            "zlib_bits": [zlib_bits(text, len(t)) for text, t in zip(texts, items["input_ids"], strict=True)],
+            "distinct": [float(distinct_share(t[None])[0]) for t in items["input_ids"]],
+            "repeating": [bool(repeats(t[None])[0]) for t in items["input_ids"]],
             "counting": [counts(text) for text in texts],
-            "canary_id": items["canary_id"],
         }
     )
 
 
 def _notes(context: StimuliContext, table: pd.DataFrame, scanned: list[str], unscanned: list[str]) -> list[str]:
     settings = context.settings
-    rows = table[table["kind"] == "row"]
+    rows = table[(table["kind"] == "row") & table["primary"]]
+    k, scored, offset = settings.k[0], settings.l[0], settings.offset[0]
     notes = [
-        f"{len(rows):,} rows, evenly over {settings.strata} parts of the training order and over its batches; tokens {settings.offset} to "
-        f"{settings.offset + settings.k} of each are given, the next {settings.l} are scored."
+        f"{len(rows):,} rows, evenly over {settings.strata} parts of the training order and over its batches; tokens {offset} to "
+        f"{offset + k} of each are given, the next {scored} are scored."
     ]
+    if len(settings.k) * len(settings.l) * len(settings.offset) > 1:
+        notes.append(
+            f"The same rows are also shown through other windows (k of {settings.k}, l of {settings.l}, beginning at {settings.offset}); "
+            "these describe, the first one decides."
+        )
     if scanned:
         notes.append(
-            f"Every row of {_listed(scanned)} was searched for exact copies of the scored {settings.l} tokens, at any place within a row; "
+            f"Every row of {_listed(scanned)} was searched for exact copies of the {scored} scored tokens, at any place within a row; "
             "each row that holds them counts as an exposure. Copies that run over the end of a row are not counted."
         )
     if unscanned:
@@ -146,11 +187,14 @@ def _notes(context: StimuliContext, table: pd.DataFrame, scanned: list[str], uns
             f"{_listed(unscanned)} is too long to be searched for copies (more than {settings.scan_tokens:,} tokens): only the sampled row "
             "itself, and copies among the sampled rows, are known."
         )
-    if all(order.never_seen is None or order.never_seen.startswith("none") for order in context.suite.orders.values()):
+    unseen = table[(table["kind"] == "never") & table["primary"]]
+    if len(unseen):
+        notes.append(f"{len(unseen):,} rows are never seen in training: no order holds their {scored} scored tokens.")
+    else:
         notes.append("No row is never seen; at each checkpoint the rows that are not yet seen stand in.")
     wide = context.has_truth and settings.canaries and not (table["kind"] == "canary").any()
     if wide:
-        notes.append(f"The planted canaries are shorter than k + l = {settings.k + settings.l} tokens and are left out.")
+        notes.append(f"The planted canaries are shorter than k + l = {settings.longest} tokens and are left out.")
     return notes
 
 

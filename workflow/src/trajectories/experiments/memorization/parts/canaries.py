@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,45 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from trajectories.experiments.memorization.describe import mean, share
-from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, Regression, fit_outcome
+from trajectories.analysis import AnalysisContext
+from trajectories.experiments.memorization.findings import Findings
+from trajectories.experiments.memorization.hypotheses import claims as declared
+from trajectories.experiments.memorization.parts.description import mean, share
+from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, Regression, fit_outcome, terms
+from trajectories.experiments.memorization.run import Run
+from trajectories.statistics.claims import Result, row
 from trajectories.statistics.intervals import wilson
 from trajectories.statistics.order_regression import design
+
+LEAST_AHEAD = 20
+"""So many canaries must lie ahead of a checkpoint before those not yet seen are judged."""
+
+
+def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
+    """Canaries by their copies at every checkpoint; the effect of their places, and what was planted, at the last one."""
+    ahead = None
+    for step in run.steps.tolist():
+        panel = run.panel(step, "canary")
+        place = {"model": run.model.name, "step": step, "setting": str(run.window)}
+        found.trajectories += [place | r for r in by_copies(panel)]
+        if (panel["n_seen"] == 0).sum() >= LEAST_AHEAD:
+            ahead = (panel, step)
+    panel = run.panel(run.final, "canary")
+    if panel.empty:
+        return
+    planted = regress(panel, run.exposures, run.final, run.model.rows_per_step)
+    claims = declared(context.settings)
+    for regression in (planted or {}).values():
+        place = {"model": run.model.name, "step": run.final, "subset": "canaries", "setting": str(run.window)}
+        found.add("regressions", *(place | term for term in terms(regression)))
+    for claim, outcome in (("late-canaries-memorized", MEMORIZED), ("late-canaries-likelier", LOGPROB)):
+        result = planted[outcome].result() if planted else Result(math.nan, problem="fewer than 20 canaries were seen")
+        found.claims.append(row(claims[claim], result, run.model.name, run.final))
+    if context.has_truth:
+        found.recovery += monotone(panel, run.model.name, run.final)
+        found.recovery += exposures_found(panel, context.truth("canaries"), run.model.name, run.final)
+        if ahead is not None:
+            found.recovery += never_shown(ahead[0], run.model.name, ahead[1])
 
 
 def by_copies(panel: pd.DataFrame) -> Iterator[dict[str, Any]]:

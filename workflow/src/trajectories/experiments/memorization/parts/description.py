@@ -1,4 +1,4 @@
-"""Shares and means of groups of rows, with intervals that respect clusters."""
+"""Shares and means of groups of rows over training and by place in the order, with intervals that respect clusters."""
 
 from __future__ import annotations
 
@@ -8,12 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trajectories.analysis import AnalysisContext
+from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.panel import clusters
+from trajectories.experiments.memorization.run import Run
 from trajectories.statistics.intervals import t_interval, wilson
 from trajectories.statistics.order_regression import linear
 
 LEAST_ROWS = 20
 """Groups of fewer rows are not described."""
+
+
+def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
+    """Shares and means by exposure at every checkpoint, and by place in the order at the last one (table ``positions``)."""
+    settings = context.settings
+    for step in run.steps.tolist():
+        place = {"model": run.model.name, "step": step, "setting": str(run.window)}
+        rows = by_exposure(run.panel(step), run.exposures, step, settings.recency_window)
+        found.trajectories += [place | r for r in rows]
+    if run.primary:
+        parts = by_position(run.panel(run.final), run.exposures, run.final, settings.bins, settings.recency_window)
+        found.add("positions", *({"model": run.model.name, "step": run.final} | part for part in parts))
 
 
 def share(events: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

@@ -1,0 +1,13 @@
+"""What ``memorization`` draws, part by part."""
+
+from __future__ import annotations
+
+from trajectories.experiments.memorization.figures import canaries, rows
+from trajectories.figures import Figure, FigureContext
+
+PARTS = (rows.figures, canaries.figures)
+
+
+def figures(context: FigureContext) -> list[Figure]:
+    """The figures of every part, in the sequence in which a reader wants them; a part without data has none."""
+    return [figure for part in PARTS for figure in part(context)]
