@@ -91,6 +91,7 @@ class StimuliContext:
         truth: embedded suites: table name to data frame of planted truth; raises KeyError for a table that does not exist.
         has_truth: whether the suite has planted truth.
         data: name of a public data set to the folder that holds it (downloaded and verified, or ``data_dir``).
+        memorized: order to the rows that a public table lists as memorized, ascending (int64), or None where the suite names no table.
     """
 
     suite: Suite
@@ -102,6 +103,7 @@ class StimuliContext:
     truth: Callable[[str], pd.DataFrame]
     has_truth: bool
     data: Callable[[str], Path]
+    memorized: Callable[[str], np.ndarray | None] = lambda order: None
 
     def generator(self, purpose: str) -> np.random.Generator:
         """A random generator that depends on the seed and on what it is for, so that one use never shifts another."""

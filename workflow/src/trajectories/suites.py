@@ -63,6 +63,14 @@ class Anomaly(Strict):
         return None if self.steps is None else expand_steps(self.steps)
 
 
+class MemorizedRows(Strict):
+    """A public table of the rows of an order that models can recite at the end of their training."""
+
+    repository: str = Field(description="Hub data set (owner/name).")
+    revision: str = Field("main", description="Its revision: a commit, tag or branch.")
+    splits: dict[str, str] = Field(description="Split of the data set that lists a model's rows, by the model's name.")
+
+
 class Order(Strict):
     """Which row is trained on at which step, and where the rows lie."""
 
@@ -82,6 +90,7 @@ class Order(Strict):
         False, description="Embedded suites: rows packed alike that no model is trained on, instead of the trained ones."
     )
     never_seen: Name | None = Field(None, description="Another order of the suite, whose rows no model of this order sees.")
+    memorized: MemorizedRows | None = Field(None, description="Public table of the order's rows that models can recite.")
 
 
 class Model(Strict):

@@ -44,7 +44,7 @@ def sample_rows(
         int64 array, ascending.
     """
     batches = n_rows // rows_per_step
-    parts = np.array_split(np.arange(batches), min(strata, batches)) if batches else []
+    parts = _parts(batches, strata)
     if not parts:
         return np.empty(0, np.int64)
     excluded = np.fromiter(exclude, np.int64)
@@ -55,6 +55,55 @@ def sample_rows(
                 rows = np.setdiff1d(np.arange(batch * rows_per_step, (batch + 1) * rows_per_step), excluded)
                 chosen.append(generator.choice(rows, min(int(take), len(rows)), replace=False))
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+
+
+def inclusion(
+    rows: np.ndarray, n_rows: int, rows_per_step: int, size: int, strata: int, exclude: Collection[int] = ()
+) -> np.ndarray:
+    """Probability with which :func:`sample_rows` draws each of some rows, whatever the seed.
+
+    Who of a stratum's batches gives one row more is drawn, and so is which strata do; the probability is the mean over these draws.
+
+    Args:
+        rows: row numbers [n]; rows outside the whole batches and excluded ones have probability 0.
+        n_rows, rows_per_step, size, strata, exclude: as for :func:`sample_rows`.
+
+    Returns:
+        float64 [n].
+    """
+    rows = np.asarray(rows, np.int64)
+    batches = n_rows // rows_per_step
+    parts = _parts(batches, strata)
+    if not parts:
+        return np.zeros(len(rows))
+    excluded = np.unique(np.fromiter(exclude, np.int64))
+    excluded = excluded[(excluded >= 0) & (excluded < batches * rows_per_step)]
+    there = rows_per_step - np.bincount(excluded // rows_per_step, minlength=batches)
+    expected = np.zeros(batches)
+    for part in parts:
+        for quota, often in _rounded(size, len(parts)):
+            for take, likely in _rounded(quota, len(part)):
+                expected[part] += often * likely * np.minimum(take, there[part])
+    possible = (rows >= 0) & (rows < batches * rows_per_step) & ~np.isin(rows, excluded)
+    batch = np.where(possible, rows, 0) // rows_per_step
+    return np.where(possible, expected[batch] / np.maximum(there[batch], 1), 0.0)
+
+
+def either(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Probability of being drawn by at least one of two independent samples, whose inverse weights both as one (Bankier 1986,
+    *J. Am. Stat. Assoc.* 81, section 2)."""
+    return first + second - first * second
+
+
+def _parts(batches: int, strata: int) -> list[np.ndarray]:
+    """The batches of each stratum."""
+    return np.array_split(np.arange(batches), min(strata, batches)) if batches else []
+
+
+def _rounded(total: int, parts: int) -> tuple[tuple[int, float], tuple[int, float]]:
+    """What one of the parts gets of :func:`_shares`: both amounts, with their probabilities."""
+    more = total % parts / parts
+    return (total // parts, 1 - more), (total // parts + 1, more)
 
 
 def _shares(total: int, parts: int, generator: np.random.Generator) -> np.ndarray:

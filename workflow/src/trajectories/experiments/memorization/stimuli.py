@@ -7,7 +7,7 @@ import pandas as pd
 
 from trajectories.errors import UserError
 from trajectories.experiments.memorization.predictors import counts, distinct_share, repeats, zlib_bits
-from trajectories.experiments.memorization.sample import occurrences, sample_rows
+from trajectories.experiments.memorization.sample import either, inclusion, occurrences, sample_rows
 from trajectories.experiments.memorization.settings import StimuliSettings
 from trajectories.stimuli import EXPOSURES, Measure, Stimuli, StimuliContext
 
@@ -18,7 +18,8 @@ def stimuli(context: StimuliContext) -> Stimuli:
     A row is shown once per pair of ``k`` and ``offset``; the spans of all lengths ``l`` begin at the same place, so one item serves them.
     The table's own columns: ``kind`` (``row``, ``canary`` or ``never``), ``unit`` (number of the row or canary, whatever the window),
     ``source`` (order that the row was sampled from), ``k``, ``offset``, ``lengths`` (list of ``l``), ``primary`` (whether ``k`` and
-    ``offset`` are the first of their lists), ``weight`` (proportional to the inverse of the probability of being sampled),
+    ``offset`` are the first of their lists), ``weight`` (rows of its order that the item stands for: one divided by the probability of
+    being drawn, be it by the stratified sample or as a case; 1 for canaries and never-seen rows),
     ``copy_group`` (items that share their first ``l`` scored tokens), ``copies_known`` (whether that order was searched whole for
     copies), ``zlib_bits``, ``distinct``, ``repeating``, ``counting`` (predictors of easy text over the whole window), and
     ``canary_id``. An exposure is a row that holds the first ``l`` scored tokens in one piece, wherever in the row; orders that are too
@@ -82,17 +83,27 @@ def _rows_per_step(context: StimuliContext, order: str) -> int:
 
 
 def _draw(context: StimuliContext, order: str) -> pd.DataFrame:
-    """Sampled rows of one order: ``kind, source, row, input_ids, canary_id``."""
+    """Sampled rows of one order and the cases drawn from its table: ``kind, source, row, tokens, canary_id, weight``."""
     settings, reader = context.settings, context.orders[order]
-    rows = sample_rows(
-        len(reader),
-        _rows_per_step(context, order),
-        settings.rows,
-        settings.strata,
-        context.generator(f"memorization rows {order}"),
-        _rows_with_planted_text(context, order),
-    )
-    return pd.DataFrame({"kind": "row", "source": order, "row": rows, "tokens": list(reader[rows]), "canary_id": None, "weight": 1.0})
+    per_step, excluded = _rows_per_step(context, order), _rows_with_planted_text(context, order)
+    design = (len(reader), per_step, settings.rows, settings.strata)
+    rows = sample_rows(*design, context.generator(f"memorization rows {order}"), excluded)
+    listed = context.memorized(order) if settings.cases else None
+    listed = None if listed is None else _drawable(listed, len(reader), per_step, excluded)
+    if listed is not None and len(listed):
+        cases = context.generator(f"memorization cases {order}").choice(listed, min(settings.cases, len(listed)), replace=False)
+        rows = np.union1d(rows, cases)
+    chance = inclusion(rows, *design, excluded)
+    if listed is not None and len(listed):
+        chance = either(chance, np.isin(rows, listed) * min(settings.cases / len(listed), 1.0))
+    return pd.DataFrame({"kind": "row", "source": order, "row": rows, "tokens": list(reader[rows]), "canary_id": None, "weight": 1 / chance})
+
+
+def _drawable(listed: np.ndarray, n_rows: int, rows_per_step: int, excluded: set[int]) -> np.ndarray:
+    """Those of the listed rows that the sample could hold too, each once."""
+    listed = np.unique(np.asarray(listed, np.int64))
+    inside = (listed >= 0) & (listed < n_rows // rows_per_step * rows_per_step)
+    return listed[inside & ~np.isin(listed, np.fromiter(excluded, np.int64))]
 
 
 def _never_seen(context: StimuliContext, order: str) -> pd.DataFrame:
