@@ -1,8 +1,9 @@
 # `make`       set up what is needed in .venv, then run everything on the embedded suite; ends with the path of the report
+# `make trial` the randomized trial of training order and memorization: twelve more models (config-trial.yaml); may take an hour
 # `make test`  the same environment, with what the tests need, and all tests
 # `make lint`  formatting, lint and types alone
 # `make lock`  derive envs/ from pyproject.toml (needs uv); add UPGRADE=1 for newer versions
-# `make clean` remove the environment, caches and the embedded suite's results
+# `make clean` remove the environment, caches and the embedded suites' results
 #
 # Variables: CORES (all), PYTHON (the first of python3, python3.13, … that is 3.11 or later).
 
@@ -10,7 +11,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DELETE_ON_ERROR:
-.PHONY: run test lint lock clean
+.PHONY: run trial test lint lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,6 +23,10 @@ run: $(VENV)/.ready
 	@$(BIN)/snakemake --cores $(CORES) --workflow-profile workflow/profiles/local --config suite=nano
 	echo "The report: results/nano/report.html"
 
+trial: $(VENV)/.ready
+	@$(BIN)/snakemake --cores $(CORES) --workflow-profile workflow/profiles/local --configfile config-trial.yaml
+	echo "The report: results/nano-trial/report.html"
+
 test: $(VENV)/.ready-for-tests
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
@@ -32,7 +37,7 @@ lock:
 	@python3 envs/lock.py $(if $(UPGRADE),--upgrade)
 
 clean:
-	@rm -rf $(VENV) .snakemake results/nano .pytest_cache .ruff_cache .mypy_cache .hypothesis workflow/src/*.egg-info
+	@rm -rf $(VENV) .snakemake results/nano results/nano-trial .pytest_cache .ruff_cache .mypy_cache .hypothesis workflow/src/*.egg-info
 
 # $(call install,what it is for,requirements): one line that says how far pip is, and pip's complaints if there are any
 define install
