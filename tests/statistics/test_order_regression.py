@@ -89,7 +89,7 @@ def test_constant_and_redundant_covariates_are_left_out() -> None:
     position = np.linspace(0, 1, 50)
     covariates = {"constant": np.ones(50), "new": np.sin(np.arange(50)), "twice": 2 * np.sin(np.arange(50)) + 3 * position}
     assert design(position, covariates)[1] == ("intercept", "position", "new")
-    assert design(position, covariates, power=2)[1] == ("intercept", "position", "position²", "new")
+    assert design(position, covariates, knots=4)[1] == ("intercept", "position", "bend 1", "bend 2", "new")
 
 
 def test_a_covariate_that_marks_a_few_rows_only_is_left_out() -> None:
