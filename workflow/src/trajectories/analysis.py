@@ -80,6 +80,8 @@ class AnalysisContext:
         has_truth: whether the suite has planted truth.
         history: what each model was trained on, as :meth:`trajectories.suites.Suite.history` tells.
         published: rows of published results (``model, step, task, metric, value, stderr, n, …``), or None.
+        rows_memorized: published lists of memorized rows: model → rows (int32, ascending) by step of its sound checkpoints, read when
+            asked for since they are long; or None.
     """
 
     suite: Suite
@@ -94,6 +96,7 @@ class AnalysisContext:
     published: pd.DataFrame | None
     read: Callable[[str, int], pd.DataFrame]
     history: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    rows_memorized: Callable[[str], dict[int, np.ndarray]] | None = None
 
     def model(self, name: str) -> Model:
         """The facts of a model of the suite."""

@@ -101,7 +101,8 @@ def content(  # noqa: PLR0912 (a branch per verb)
         sliced = _pruned(suite, [model or ""], None, {"training"})
     elif verb == "published":
         sliced = _pruned(suite, [model or ""], [], {"published"})
-        extra = {"data_dir": config.data_dir}
+        order_of = suite.orders.get(suite.model(model or "").order or "")
+        extra = {"data_dir": config.data_dir, "rows": order_of.rows if order_of else None}
     elif verb == "audit":
         sliced = _pruned(suite, [model] if model else names, [], {"anomalies", "published"})
     elif verb in ("fetch", "extract"):
@@ -112,7 +113,7 @@ def content(  # noqa: PLR0912 (a branch per verb)
         sliced, seed = _pruned(suite, [], list(suite.orders)), config.seed
         extra = {"rows_per_step": _rows_per_step(suite)}
     elif verb == _ANALYSE:
-        sliced, seed = _pruned(suite, names, None), config.seed
+        sliced, seed = _pruned(suite, names, None, {"published"}), config.seed
         extra = {"steps": steps, "include_anomalous": config.include_anomalous}
         extra["history"] = {name: suite.history(name) for name in names}
     elif verb == _FIGURES:

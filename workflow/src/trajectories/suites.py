@@ -64,11 +64,11 @@ class Anomaly(Strict):
 
 
 class MemorizedRows(Strict):
-    """A public table of the rows of an order that models can recite at the end of their training."""
+    """A public table of the rows of an order that a model can recite."""
 
     repository: str = Field(description="Hub data set (owner/name).")
     revision: str = Field("main", description="Its revision: a commit, tag or branch.")
-    splits: dict[str, str] = Field(description="Split of the data set that lists a model's rows, by the model's name.")
+    split: str = Field(description="Split of the data set that lists the rows in its column `index`.")
 
 
 class Order(Strict):
@@ -90,7 +90,7 @@ class Order(Strict):
         False, description="Embedded suites: rows packed alike that no model is trained on, instead of the trained ones."
     )
     never_seen: Name | None = Field(None, description="Another order of the suite, whose rows no model of this order sees.")
-    memorized: MemorizedRows | None = Field(None, description="Public table of the order's rows that models can recite.")
+    memorized: MemorizedRows | None = Field(None, description="Public table of rows of this order that a model can recite.")
 
 
 class Model(Strict):
@@ -123,7 +123,8 @@ class Model(Strict):
     revision_steps_per_step: int = Field(1, gt=0, description="Revision's step number divided by the true step (v0's 4M-token runs: 2).")
     published: list[str] = Field(
         default_factory=list,
-        description="Folders (or patterns of files) of published results, below the published root; `*` matches within a name.",
+        description="Folders (or patterns of files) of published results, below the published root; `*` matches within a name. Of the "
+        "format `memorized-rows`: the split of the last step; a dot and the step behind it make an earlier one's.",
     )
     schedule: str | None = Field(None, description="Embedded suites: `cosine` or `constant` learning rate.")
     anomalies: list[Anomaly] = Field(default_factory=list)
@@ -165,12 +166,19 @@ class Model(Strict):
 
 
 class Published(Strict):
-    """Results in lm-evaluation-harness files instead of checkpoints."""
+    """Published results instead of checkpoints."""
 
-    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="GitHub repository (owner/name) that the files come from.")
+    format: Literal["harness", "memorized-rows"] = Field(
+        "harness",
+        description="`harness`: lm-evaluation-harness files in a GitHub repository; `memorized-rows`: a Hub data set whose splits list the "
+        "training rows that a checkpoint can recite.",
+    )
+    repository: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+$", description="Repository (owner/name) that the files come from, on GitHub or on the Hub by `format`."
+    )
     commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="Commit of that repository.")
-    root: str = Field(description="Folder of the results in that repository; below `data_dir` it is `<name of the repository>/<root>`.")
-    tasks: list[str] = Field(description="Tasks that the files hold results of; `*` stands for any ending.")
+    root: str = Field("", description="Folder of the results in that repository; below `data_dir` it is `<name of the repository>/<root>`.")
+    tasks: list[str] = Field(default_factory=list, description="Tasks that the files hold results of; `*` stands for any ending.")
     items: dict[str, int] = Field(
         default_factory=dict,
         description="Items of a task, by a pattern of its name (`*`), where neither the files nor a standard error tell them.",
@@ -178,6 +186,12 @@ class Published(Strict):
     digest: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="SHA-256 over the lines `<sha256>  <path>` of all downloaded files, sorted by path."
     )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Published:
+        if self.format == "harness" and not (self.root and self.tasks):
+            raise ValueError("results of the harness need a root and tasks")
+        return self
 
 
 class Suite(Strict):

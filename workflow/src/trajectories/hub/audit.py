@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from trajectories import tables
+from trajectories import row_lists, tables
 from trajectories.errors import UserError
 from trajectories.hub.duplicates import NOTHING_LEARNED, equal_parts, equal_wholes
 from trajectories.hub.files import Choice, choose, weights_of, weights_sha256
@@ -144,6 +146,26 @@ def of_published(model: Model, layout: Layout, commit: str | None) -> pd.DataFra
             identity[step] = sha256
         files = {str(f): {"sha256": s} for f, s in sorted(set(zip(here["file"], here["sha256"], strict=True)))}
         rows.append(_row(model, step, commit=commit, sha256=sha256, files=json.dumps(files, sort_keys=True)))
+    return _judge(rows, model, equal_wholes(identity, model.all_steps[-1]), trusted=("discontinuous", "duplicate", "contaminated"))
+
+
+def of_memorized_rows(model: Model, layout: Layout, commit: str | None) -> pd.DataFrame:
+    """List the steps that a model has published memorized rows for; columns as :func:`of_hub`.
+
+    ``sha256`` is a digest of the rows, so that equal lists show whatever their files are called.
+    """
+    listed, facts = row_lists.load(layout.published(model.name)), tables.metadata(layout.published(model.name)).get("splits", {})
+    rows, identity = [], {}
+    for step in model.all_steps:
+        if step not in listed:
+            rows.append(_row(model, step, commit=commit, status="missing", detail="no published rows"))
+            continue
+        sha256 = hashlib.sha256(listed[step].astype("<i4").tobytes()).hexdigest()
+        if len(listed[step]) >= TELLING:
+            identity[step] = sha256
+        repeats = facts.get(str(step), {}).get("repeats", 0)
+        detail = f"{repeats:,} lines repeat a row" if repeats else ""
+        rows.append(_row(model, step, commit=commit, sha256=sha256, detail=detail, files="{}"))
     return _judge(rows, model, equal_wholes(identity, model.all_steps[-1]), trusted=("discontinuous", "duplicate", "contaminated"))
 
 

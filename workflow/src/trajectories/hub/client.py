@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx2
@@ -26,6 +26,8 @@ from trajectories.errors import UserError
 from trajectories.hub.files import RemoteFile
 
 T = TypeVar("T")
+Kind = Literal["models", "datasets"]
+"""What a repository holds."""
 
 ATTEMPTS = 5
 """How often a request is tried in a row without a single byte received."""
@@ -138,26 +140,26 @@ def _pages(url: str, what: str) -> Iterator[Any]:
         following = response.links.get("next", {}).get("url")
 
 
-def refs(repository: str) -> dict[str, str]:
+def refs(repository: str, kind: Kind = "models") -> dict[str, str]:
     """Commits by name of branch and tag (a branch wins where a tag has its name).
 
     Raises:
         UserError: no such repository, no right to read it, or no network.
     """
     found: dict[str, str] = {}
-    for page in _pages(f"{endpoint()}/api/models/{repository}/refs", f"repository '{repository}'"):
-        for kind in ("tags", "branches"):
-            found |= {entry["name"]: entry["targetCommit"] for entry in page.get(kind, [])}
+    for page in _pages(f"{endpoint()}/api/{kind}/{repository}/refs", f"repository '{repository}'"):
+        for named in ("tags", "branches"):
+            found |= {entry["name"]: entry["targetCommit"] for entry in page.get(named, [])}
     return found
 
 
-def files(repository: str, commit: str) -> list[RemoteFile]:
-    """The files at the top of a repository at a commit, with sizes and hashes; downloads nothing.
+def files(repository: str, commit: str, kind: Kind = "models", recursive: bool = False) -> list[RemoteFile]:
+    """The files at the top of a repository at a commit, or all of them, with sizes and hashes; downloads nothing.
 
     Raises:
         UserError: as :func:`refs`.
     """
-    url = f"{endpoint()}/api/models/{repository}/tree/{quote(commit, safe='')}?recursive=false&expand=false"
+    url = f"{endpoint()}/api/{kind}/{repository}/tree/{quote(commit, safe='')}?recursive={str(recursive).lower()}&expand=false"
     return [
         RemoteFile(e["path"], int((e.get("lfs") or e)["size"]), e.get("oid"), (e.get("lfs") or {}).get("oid"))
         for page in _pages(url, f"the files of '{repository}' at {commit[:12]}")
@@ -166,7 +168,14 @@ def files(repository: str, commit: str) -> list[RemoteFile]:
     ]
 
 
-def download(repository: str, commit: str, file: RemoteFile, target: Path, received: Callable[[int], None] = lambda n: None) -> None:
+def download(
+    repository: str,
+    commit: str,
+    file: RemoteFile,
+    target: Path,
+    received: Callable[[int], None] = lambda n: None,
+    kind: Kind = "models",
+) -> None:
     """Fetch a file's bytes into ``target``; what is already there is taken as its beginning and only the rest is asked for.
 
     The number of bytes is checked here, their hash is the caller's to check.
@@ -177,12 +186,13 @@ def download(repository: str, commit: str, file: RemoteFile, target: Path, recei
         file: as listed by :func:`files`.
         target: the growing file; left in place when the download fails, so that the next call goes on from there.
         received: told the number of bytes that came, negative where they have to be taken back.
+        kind: what the repository holds.
 
     Raises:
         UserError: no network, no access, an error or a short body that did not go away, or a full disk.
     """
     what = f"'{file.name}' of {repository}@{commit[:12]}"
-    url = hf_hub_url(repository, file.name, revision=commit, endpoint=endpoint())
+    url = hf_hub_url(repository, file.name, repo_type=kind.removesuffix("s"), revision=commit, endpoint=endpoint())
     # a body that may be compressed on the way has no byte range
     headers = build_hf_headers(library_name="pythia-trajectories") | {"Accept-Encoding": "identity"}
     try:

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -22,6 +22,9 @@ from trajectories.hub.files import FORMATS, RemoteFile, allowed, weights_format,
 from trajectories.layout import Layout
 from trajectories.progress import Progress
 from trajectories.suites import Model
+
+if TYPE_CHECKING:
+    from trajectories.hub.client import Kind
 
 MANIFEST = "checkpoint.json"
 _PART = ".{name}.{hash}.part"
@@ -135,18 +138,22 @@ def _bring(repository: str, commit: str, files: Mapping[str, RemoteFile], folder
             _check_space(folder, total - have)
             with Progress(label, total=total, unit="byte", initial=have) as progress:
                 for name, file in lacking.items():
-                    _fetch_file(repository, commit, file, parts[name], progress)
+                    fetch_file(repository, commit, file, parts[name], progress)
                     os.replace(parts[name], folder / name)
     except OSError as error:
         raise client.disk_error(error, folder) from error
 
 
-def _fetch_file(repository: str, commit: str, file: RemoteFile, part: Path, progress: Progress) -> None:
-    """Fetch one file and check its hash; a wrong one is fetched once more from the first byte."""
+def fetch_file(repository: str, commit: str, file: RemoteFile, part: Path, progress: Progress, kind: Kind = "models") -> None:
+    """Fetch one file into ``part``, going on where an earlier fetch broke off, and check its hash; a wrong one is fetched once more.
+
+    Raises:
+        UserError: as :func:`trajectories.hub.client.download`, or the content is not what the Hub lists.
+    """
     from trajectories.hub import client
 
     for last in (False, True):
-        client.download(repository, commit, file, part, progress.update)
+        client.download(repository, commit, file, part, progress.update, kind)
         if file.matches(part):
             return
         part.unlink()

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trajectories import experiments, tables
+from trajectories import experiments, row_lists, tables
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, TRAJECTORIES, Analysis, AnalysisContext
 from trajectories.errors import UserError
 from trajectories.provenance import provenance
@@ -89,7 +90,10 @@ def _context(
     suite = settings.suite
     inputs: list[Path] = []
     stimuli = exposures = published = None
-    if suite.source == "published":
+    lists = suite.published is not None and suite.published.format == "memorized-rows"
+    if lists:
+        inputs += [layout.published(m.name) for m in suite.models]
+    elif suite.source == "published":
         paths = [layout.published(m.name) for m in suite.models]
         inputs += paths
         published = pd.concat([tables.read_table(path) for path in paths], ignore_index=True)
@@ -114,8 +118,17 @@ def _context(
         published=published,
         read=lambda model, step: tables.read_table(layout.measurement(model, step, experiment)),
         history=settings.extra.get("history", {}),
+        rows_memorized=_lists(layout, checkpoints) if lists else None,
     )
     return context, inputs
+
+
+def _lists(layout: Layout, checkpoints: pd.DataFrame) -> Callable[[str], dict[int, np.ndarray]]:
+    def read(model: str) -> dict[int, np.ndarray]:
+        sound = set(checkpoints.loc[checkpoints["model"] == model, "step"])
+        return {step: rows for step, rows in row_lists.load(layout.published(model)).items() if step in sound}
+
+    return read
 
 
 def _truth(layout: Layout, inputs: list[Path]) -> Callable[[str], pd.DataFrame]:

@@ -36,7 +36,9 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str) -> Non
             inputs, table = [m for m in manifests if m.exists()], audit.of_trained(what, layout)
         else:
             inputs = [layout.published(model)]
-            table = audit.of_published(what, layout, suite.published.commit if suite.published else None)
+            rows = suite.published is not None and suite.published.format == "memorized-rows"
+            listed = audit.of_memorized_rows if rows else audit.of_published
+            table = listed(what, layout, suite.published.commit if suite.published else None)
     counts = table["status"].value_counts()
     _log.info("%s: %s", model, ", ".join(f"{counts[status]} {status}" for status in sorted(counts.index)))
     tables.write_table(table, path, provenance(settings, layout, "audit", inputs, targets={"model": model}), schema=audit.SCHEMA)

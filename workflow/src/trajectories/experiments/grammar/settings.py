@@ -73,6 +73,8 @@ class Settings(Strict):
 
 def unavailable(suite: Suite) -> str | None:
     """Why the experiment cannot run on a suite, or None: it needs checkpoints, or published results on BLiMP."""
+    if suite.published is not None and suite.published.format != "harness":
+        return "the published results are lists of memorized training rows and hold no minimal pairs"
     if suite.published is not None and not any(task.startswith("blimp_") for task in suite.published.tasks):
         return "the published results have none on BLiMP"
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -55,6 +55,34 @@ class StimuliSettings(Strict):
         return max(self.k) + max(self.l)
 
 
+class ProfileSettings(Strict):
+    """Causal profiles: what a row's exposure does, by when it was seen and how long ago (Lesci et al. 2024)."""
+
+    least_rows: int = Field(
+        50, gt=1, description="Rows that a cohort should have; neighbouring intervals between checkpoints with fewer are joined."
+    )
+    least_controls: int = Field(100, gt=1, description="Effects with fewer control rows are left out.")
+    copies: Literal["excluded", "first"] = Field(
+        "excluded", description="Rows seen more than once are left out, or dated by the first exposure; the other way is shown beside it."
+    )
+    draws: int = Field(999, ge=99, description="Draws of the multiplier bootstrap.")
+
+
+class OrderSettings(Strict):
+    """The order regression's checks."""
+
+    knots: int = Field(4, ge=3, le=8, description="Knots of the natural cubic spline that checks whether the trend is straight.")
+    content_from: float = Field(
+        0.125,
+        gt=0,
+        lt=0.5,
+        description="Share of training by which the checkpoint lies (the last one up to there) whose log-probabilities of rows not yet seen "
+        "tell how easy their content is.",
+    )
+    exposure_bins: int = Field(8, gt=1, description="Parts of training in which rows are grouped by their exposure step.")
+    age_bins: int = Field(8, gt=1, description="Groups of the age of an exposure, each half as old as the next one.")
+
+
 class AnalyseSettings(Strict):
     """How the claims are tested; fixed before the data are seen."""
 
@@ -69,10 +97,14 @@ class AnalyseSettings(Strict):
         0.1, gt=0, lt=0.5, description="Last share of the rows seen that is set apart, to tell position from recency."
     )
     bins: int = Field(20, gt=1, description="Parts of the training order in the figure over positions.")
-    simulations: int = Field(200, ge=40, description="Simulated samples per truth in the calibration of each primary claim.")
+    simulations: int = Field(100, ge=40, description="Simulated samples per truth in the calibration of each claim.")
     cluster_correlation: float = Field(
         0.1, ge=0, lt=1, description="Calibration: correlation, within a cluster, of the simulated tendency to be memorized."
     )
+
+    profiles: ProfileSettings = Field(default_factory=ProfileSettings, description="Causal profiles of rows by cohort.")
+
+    order: OrderSettings = Field(default_factory=OrderSettings, description="Checks of the order regression.")
 
     @property
     def log_odds_margin(self) -> float:
@@ -103,8 +135,9 @@ class Settings(Strict):
 
 def unavailable(suite: Suite) -> str | None:
     """Why the suite cannot serve this experiment, or None."""
-    if suite.source == "published":
-        return "published results hold no measurements of training rows"
+    if suite.published is not None:
+        lists = suite.published.format == "memorized-rows"
+        return None if lists else "the published results are scores on tasks and hold no measurements of training rows"
     if not suite.orders:
         return "the suite's training order is not at hand"
     return None
