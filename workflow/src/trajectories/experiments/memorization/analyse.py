@@ -6,20 +6,20 @@ import pandas as pd
 
 from trajectories.analysis import RECOVERY, Analysis, AnalysisContext, empty
 from trajectories.experiments.memorization.findings import Calibrand, Findings
-from trajectories.experiments.memorization.parts import canaries, description, order
+from trajectories.experiments.memorization.parts import canaries, description, order, profiles
 from trajectories.experiments.memorization.run import Run, runs
-from trajectories.statistics.calibration import calibrate, joined
+from trajectories.statistics.calibration import joined, power, rates, simulated
 from trajectories.statistics.claims import table
 
 OWN = ["model", "step", "metric", "level", "group", "setting", "value", "stderr", "ci_low", "ci_high", "n", "method"]
 
 EVERY_WINDOW = (description.analyse, order.analyse)
-PRIMARY_WINDOW = (canaries.analyse,)
-ACROSS_MODELS = (order.compare,)
+PRIMARY_WINDOW = (canaries.analyse, profiles.analyse)
+ACROSS_MODELS = (order.compare, profiles.compare)
 
 
 def analyse(context: AnalysisContext) -> Analysis:
-    """Every part of the analysis for every model, then those across models, then the calibration of the primary claims."""
+    """Every part of the analysis for every model, then those across models, then the calibration of the claims."""
     found = Findings()
     finals: list[Run] = []
     for run in runs(context):
@@ -40,22 +40,48 @@ def analyse(context: AnalysisContext) -> Analysis:
 
 
 def calibration(found: Findings, context: AnalysisContext) -> pd.DataFrame:
-    """Each primary claim on the sample of the largest model that allows a verdict, decided alone and in the family of all models."""
+    """Each claim, and each way in which it is tested, on the sample of the largest model that allows a verdict.
+
+    Primary claims are decided alone and in the family of all models. The table ``power`` gets a row each.
+    """
     tables = []
-    names = dict.fromkeys(c.claim.id for c in found.calibrands)
-    for name in names:
-        candidates = [c for c in found.calibrands if c.claim.id == name]
+    for claim, test in dict.fromkeys((c.claim.id, c.test) for c in found.calibrands):
+        candidates = [c for c in found.calibrands if (c.claim.id, c.test) == (claim, test)]
         candidates.sort(key=lambda c: context.model(c.model).parameters_non_embedding, reverse=True)
         chosen = next((c for c in candidates if c.objection is None), None)
+        name = f"{claim} ({test})" if test else claim
         if chosen is None:
             found.note(f"{name} is not calibrated, since no model allows a verdict. {candidates[0].objection}")
             continue
-        tables.append(_calibrated(chosen, len(candidates), context))
-        found.note(f"The calibration of {name} simulates on the sample of {chosen.model}. {chosen.note}".strip())
+        tables.append(_calibrated(chosen, len(candidates), context, found))
+        if chosen.note:
+            found.note(f"The calibration of {name} simulates on the sample of {chosen.model}. {chosen.note}")
+    _summary(found, context)
     return joined(tables)
 
 
-def _calibrated(chosen: Calibrand, models: int, context: AnalysisContext) -> pd.DataFrame:
-    n_sim = context.settings.simulations
-    families = sorted({1, models} if models <= n_sim else {1})
-    return calibrate(chosen.claim, chosen.simulate, n_sim=n_sim, seed=context.seed, family=families, test=chosen.test)
+def _calibrated(chosen: Calibrand, models: int, context: AnalysisContext, found: Findings) -> pd.DataFrame:
+    n_sim, claim = context.settings.simulations, chosen.claim
+    results = simulated(claim, chosen.simulate, n_sim=n_sim, seed=context.seed, test=chosen.test)
+    found.add("power", {"model": chosen.model, "role": claim.role, **power(claim, results, chosen.test)})
+    families = sorted({1, models} if models <= n_sim and claim.role == "primary" else {1})
+    return rates(claim, results, seed=context.seed, family=families, test=chosen.test)
+
+
+def _summary(found: Findings, context: AnalysisContext) -> None:
+    """Notes: whether wrong verdicts stay at 5 %, and which claims the sample cannot decide."""
+    tried = found.extra.get("power", [])
+    if not tried:
+        return
+    worst = max(tried, key=lambda r: r["rate_wrong"])
+    flagged = [f"{r['claim']} ({r['test']}) {r['rate_wrong']:.1%} ± {r['stderr_wrong']:.1%}" for r in tried if not r["kept"]]
+    kept = (
+        f"More than 5 % beyond Monte Carlo error in: {'; '.join(flagged)}."
+        if flagged
+        else f"None exceeds 5 % beyond Monte Carlo error; the largest is {worst['rate_wrong']:.1%} ± {worst['stderr_wrong']:.1%} "
+        f"({worst['claim']})."
+    )
+    found.note(
+        f"Calibration: {len(tried)} claims and variants were decided on {context.settings.simulations} simulated samples for each of four "
+        f"true effects, each on the sample of the largest model that allows a verdict. Wrong verdicts: {kept}"
+    )

@@ -1,0 +1,286 @@
+"""Causal profiles: what a row's exposure does at once, later, and at the end, by when it was seen (Lesci et al. 2024, ACL).
+
+A cohort is the rows first seen between two checkpoints. Its effect is the change of its log-probability since the checkpoint before, less
+the change of rows that are not seen (:mod:`trajectories.statistics.staggered`). The profile tells position from recency: the slope of the
+*instantaneous* effect over cohorts is that of place and learning rate alone, since every row is then as fresh; what the slope of the
+*residual* effect has beyond it is forgetting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from trajectories.analysis import AnalysisContext
+from trajectories.experiments.memorization.cohorts import NO_CONTROLS, Design, designs
+from trajectories.experiments.memorization.findings import Calibrand, Findings, Simulation
+from trajectories.experiments.memorization.hypotheses import SHIFT
+from trajectories.experiments.memorization.run import Run
+from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.statistics.claims import Claim, Result, objection, row
+from trajectories.statistics.staggered import aggregate, shares
+
+SLOPES = {"late-cohorts-likelier": "residual", "late-cohorts-learn-more": "instantaneous", "old-cohorts-forget": "kept"}
+BEFORE = "cohorts-differ-before"
+OUTCOMES = ("logprob", "score", "memorized")
+FAMILIES = ("instantaneous", "persistent", "residual", "kept")
+Z = float(special.ndtri(0.975))
+
+
+def claims(settings: AnalyseSettings) -> dict[str, Claim]:
+    """The profile's claims by id. They are descriptive: they ask the primary question again, of the same rows."""
+    shift = settings.shift_margin
+    among = f"Over cohorts of rows seen once, those of the last {settings.recency_window:.0%} of the rows seen set apart,"
+    said = {
+        "late-cohorts-likelier": (
+            "The later in training a row is met, the more of what its exposure did is left at the end.",
+            f"{among} the residual effect of exposure rises from the first to the last row by more than {shift:.3f} standard deviations.",
+            "Recency: later rows learn no more at once, but had less time to be forgotten; then the instantaneous effect does not rise.",
+            "greater",
+        ),
+        "late-cohorts-learn-more": (
+            "The later in training a row is met, the more its exposure does at once.",
+            f"{among} the effect at the first checkpoint after exposure rises by more than {shift:.3f} standard deviations.",
+            "The learning rate, which falls with the place; constant learning rates tell the two apart.",
+            "greater",
+        ),
+        "old-cohorts-forget": (
+            "What an exposure did fades, so that rows met earlier have lost more of it by the end.",
+            f"{among} the residual less the instantaneous effect rises by more than {shift:.3f} standard deviations.",
+            "Nothing is forgotten, or all of it at once, whatever the age.",
+            "greater",
+        ),
+        BEFORE: (
+            "Rows that will be seen already move unlike their controls before they are seen, against what the profile rests on.",
+            f"The mean effect before exposure lies more than {shift:.3f} standard deviations from 0; 'refuted' speaks for the profile.",
+            "Parallel trends: the order is shuffled, so rows to be seen are like rows that are not.",
+            "two-sided",
+        ),
+    }
+    metrics = {claim: f"slope_{what}" for claim, what in SLOPES.items()} | {BEFORE: "effect_before"}
+    return {
+        name: Claim(name, "memorization", name, *texts[:3], metrics[name], SHIFT, shift, texts[3], role="descriptive")  # type: ignore[arg-type]
+        for name, texts in said.items()
+    }
+
+
+def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
+    """Tables ``profiles`` and ``profile_effects``, and the claims, of one model."""
+    settings: AnalyseSettings = context.settings
+    never, not_yet = (designs(run, settings.profiles, control) for control in ("never", "not-yet"))  # type: ignore[arg-type]
+    main = never if never and never[0].horizon is not None else not_yet
+    if main is None or main[0].horizon is None:
+        found.note(f"{run.model.name}: there is no profile by cohort: {NO_CONTROLS}.")
+        return
+    design, index = main
+    other_copies = "first" if settings.profiles.copies == "excluded" else "excluded"
+    variants: dict[str, Design] = {"": design}
+    if main is never and not_yet and not_yet[0].horizon is not None:
+        variants["not-yet-seen controls"] = not_yet[0]
+    otherwise = designs(run, settings.profiles, design.panel.control, other_copies)
+    if otherwise and otherwise[0].horizon is not None:
+        variants["with copies, by the first" if other_copies == "first" else "rows seen once"] = otherwise[0]
+    for name, variant in variants.items():
+        _tabulate(run, name or "primary", "logprob", variant, context, found, cells=not name)
+    for outcome in OUTCOMES[1:]:
+        if outcome in run.outcomes:
+            _tabulate(run, "primary", outcome, design.of(run.outcomes[outcome][index].astype(float)), context, found)
+    _claim(run, variants, settings, found)
+    _describe(run, design, found)
+
+
+def _claim(run: Run, variants: dict[str, Design], settings: AnalyseSettings, found: Findings) -> None:
+    declared, window = claims(settings), settings.recency_window
+
+    def add(claim: str, design: Design, result: Result, group: str = "") -> None:
+        step = run.steps[-1 if design.horizon is None else design.horizon]
+        found.claims.append(row(declared[claim], result, run.model.name, int(step), group))
+
+    for name, design in variants.items():
+        for claim, what in SLOPES.items():
+            add(claim, design, design.slope(what, window), name)
+        add(BEFORE, design, design.before(), name)
+    design = variants[""]
+    add("late-cohorts-likelier", design, design.slope("residual", window, simple=True), "simple difference of means")
+    add("late-cohorts-likelier", design, design.slope("residual", 0.0), "recency window included")
+    add("late-cohorts-learn-more", design, design.slope("instantaneous", window, given_lag=True), "given the lag")
+    if run.model.parent is None:
+        found.calibrands.append(
+            Calibrand(
+                declared["late-cohorts-likelier"],
+                run.model.name,
+                simulation(design, window),
+                objection(design.slope("residual", window)),
+                note="Clusters of rows, controls included, are drawn again; the real slope of the residual effect is taken out and a known "
+                "one put in, at the checkpoint that is judged.",
+            )
+        )
+
+
+def simulation(design: Design, window: float) -> Simulation:
+    """The slope of the residual effect on samples of known truth: (generator, true slope in standard deviations) → result."""
+    horizon = design.horizon or 0
+    labels = np.unique(design.panel.clusters, return_inverse=True)[1]
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)
+    ends = np.cumsum(sizes)
+    last = max(int(design.steps[horizon]) * design.rows_per_step - 1, 1)
+    place = np.where(design.row <= last, np.nan_to_num(design.row), 0.0) / last
+    seen = design.row <= last
+    y = np.array(design.panel.y, dtype=float)
+    y[:, horizon] -= design.slope("residual", window).estimate * design.unit * place
+    spread = np.cov(y[seen, horizon], place[seen])
+
+    def simulate(generator: np.random.Generator, truth: float) -> Result:
+        picked = generator.integers(0, len(sizes), len(sizes))
+        many = sizes[picked]
+        within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        rows = order[np.repeat((ends - sizes)[picked], many) + within]
+        planted = y[rows]
+        slope = truth * math.sqrt(spread[0, 0])
+        for _ in range(5):  # the standard deviation, which is the unit, grows with the slope
+            slope = truth * math.sqrt(spread[0, 0] + 2 * slope * spread[0, 1] + slope**2 * spread[1, 1])
+        planted[:, horizon] += slope * place[rows]
+        return design.resampled(rows, np.repeat(np.arange(len(picked)), many), planted).slope("residual", window)
+
+    return simulate
+
+
+def _tabulate(run: Run, variant: str, outcome: str, design: Design, context: AnalysisContext, found: Findings, cells: bool = False) -> None:
+    panel = design.panel
+    generator = context.generator(f"profiles {run.model.name} {variant} {outcome}")
+    effects, differences = panel.replicates(context.settings.profiles.draws, generator)
+    place = {"model": run.model.name, "outcome": outcome, "variant": variant, "control": panel.control, "unit": design.unit}
+    if cells:
+        found.add("profiles", *(place | r for r in _cells(design, effects, differences)))
+    estimators = {"difference-in-differences": (panel.effects(), effects), "difference of means": (panel.differences(), differences)}
+    for family, entries in _sums(design).items():
+        for estimator, (values, moved) in estimators.items():
+            if estimator == "difference of means" and family not in (*FAMILIES, "all cohorts"):
+                continue  # before exposure, and pooled over time, it compares nothing but content
+            sums = aggregate(values, moved, np.stack([weights for _, weights in entries]))
+            for i, (facts, weights) in enumerate(entries):
+                estimate, stderr = float(sums.estimate[i]), float(sums.stderr[i])
+                reach = sums.critical * stderr
+                found.add(
+                    "profile_effects",
+                    place
+                    | {"family": family, "estimator": estimator, **facts, "estimate": estimate, "stderr": stderr}
+                    | {"ci_low": estimate - Z * stderr, "ci_high": estimate + Z * stderr}
+                    | {"band_low": estimate - reach, "band_high": estimate + reach}
+                    | {"n": int(panel.counts[:-1][(weights != 0).any(axis=1)].sum())},
+                )
+
+
+def _sums(design: Design) -> dict[str, list[tuple[dict[str, Any], np.ndarray]]]:
+    """Which weighted sums of effects are shown, by family: (what one is about, its weights [h, t])."""
+    sizes, first, steps = design.panel.sizes[:-1], design.panel.cohorts.first, design.steps
+    own, columns = np.arange(len(first))[:, None], np.arange(len(steps))[None]
+    parts = {what: design.chosen(what) for what in (*FAMILIES[:3], "after")}
+    older = (parts["residual"].any(axis=1) & parts["instantaneous"].any(axis=1) & (first < (design.horizon or 0)))[:, None]
+
+    def about(weights: np.ndarray, **facts: Any) -> tuple[dict[str, Any], np.ndarray]:
+        after = np.maximum(weights, 0) if (weights > 0).any() else weights
+        return {"lag": float((after * np.where(after > 0, design.lag, 0.0)).sum() / after.sum()), **facts}, weights
+
+    def weighted(family: str, mask: np.ndarray) -> np.ndarray:
+        if family != "kept":
+            return shares(parts[family] & mask, sizes)
+        return shares(parts["residual"] & older & mask, sizes) - shares(parts["instantaneous"] & older & mask, sizes)
+
+    found: dict[str, list[tuple[dict[str, Any], np.ndarray]]] = {"all cohorts": []}
+    for family in FAMILIES:
+        each = [(weighted(family, own == h), int(h)) for h in range(len(first))]
+        entries = [about(w, cohort=int(steps[first[h]]), position=float(design.position[h])) for w, h in each if w.any()]
+        if entries:
+            found[family] = entries
+            found["all cohorts"].append(about(weighted(family, own >= 0), group=family))
+    event = np.where(design.usable, design.panel.event, np.nan)
+    found["event"] = [about(shares(event == e, sizes), event=int(e)) for e in np.unique(event[~np.isnan(event)]) if e != -1]
+    known = np.flatnonzero(parts["after"].any(axis=0))
+    found["calendar"] = [about(shares(parts["after"] & (columns == t), sizes), step=int(steps[t])) for t in known]
+    return {family: entries for family, entries in found.items() if entries}
+
+
+def _cells(design: Design, effects: np.ndarray, differences: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Every effect by cohort and checkpoint, with pointwise intervals and the band that holds all of them at once."""
+    panel, steps = design.panel, design.steps
+    values, plain = panel.effects(), panel.differences()
+    stderr, plain_stderr = effects.std(axis=0, ddof=1), differences.std(axis=0, ddof=1)
+    shown = design.usable & (panel.event != -1) & (stderr > 0)
+    critical = float(np.quantile(np.max(np.abs(effects[:, shown]) / stderr[shown], axis=1), 0.95)) if shown.any() else math.nan
+    for h, t in zip(*np.nonzero(shown), strict=True):
+        reach = Z * float(stderr[h, t])
+        yield {
+            "cohort": int(steps[panel.cohorts.first[h]]),
+            "since": int(steps[panel.cohorts.base[h]]),
+            "position": float(design.position[h]),
+            "step": int(steps[t]),
+            "event": int(panel.event[h, t]),
+            "lag": float(design.lag[h, t]),
+            "estimate": float(values[h, t]),
+            "stderr": float(stderr[h, t]),
+            "ci_low": float(values[h, t]) - reach,
+            "ci_high": float(values[h, t]) + reach,
+            "band_low": float(values[h, t] - critical * stderr[h, t]),
+            "band_high": float(values[h, t] + critical * stderr[h, t]),
+            "difference": float(plain[h, t]),
+            "difference_stderr": float(plain_stderr[h, t]),
+            "n": int(panel.counts[h]),
+            "n_controls": int(panel.n_controls[h, t]),
+        }
+
+
+def _describe(run: Run, design: Design, found: Findings) -> None:
+    """What the profile rests on, in words."""
+    panel, own = design.panel, design.panel.cohorts
+    horizon = int(design.steps[design.horizon or 0])
+    found.note(
+        "Profiles: a cohort is the rows first seen between two checkpoints; its effect is the change of its log-probability since the "
+        "checkpoint before, less that of the control rows (Callaway and Sant'Anna 2021, without covariates). The time of exposure is known "
+        "to the step, but the effect is first measured at the next checkpoint: the instantaneous effect is an average over rows that were "
+        "seen between one step and a whole interval before it, the mean of which the tables give as lag."
+    )
+    found.note(
+        "Profiles: the order is drawn at random, so rows of all cohorts and their controls would move alike; the effects before exposure "
+        "test that. The units of inference are rows and batches of one run: what would differ in another run is not in the intervals."
+    )
+    found.note(
+        "Profiles tell position from recency: at the first checkpoint after exposure every row is fresh, so a slope of the instantaneous "
+        "effect over cohorts is one of place or learning rate; what the slope of the residual effect has beyond it is forgetting."
+    )
+    joined = int((own.first - own.base > 1).sum())
+    said = f"{run.model.name}: {int(panel.counts[:-1].sum()):,} rows in {len(own.base)} cohorts"
+    said += f", {joined} of them over joined intervals (fewer than the wanted rows in each)" if joined else ""
+    said += f"; {design.left_out:,} rows were seen before the first checkpoint and are left out" if design.left_out else ""
+    lag = design.lag[np.arange(len(own.first)), own.first]
+    said += f". Mean steps from exposure to the first checkpoint after it: {lag.min():.0f} to {lag.max():.0f}."
+    found.note(f"Profiles of {said}")
+    if panel.control == "not-yet":
+        found.note(
+            f"Profiles of {run.model.name}: without never-seen rows there is no effect at the last checkpoint, where no row is left to "
+            f"compare with; 'residual' means at step {horizon:,}, the last with enough rows that are not yet seen."
+        )
+
+
+def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> None:
+    """The profile's slope beside that of the order regression and of the simple difference of means."""
+
+    def slope(model: str, claim: str, group: str = "") -> str | None:
+        rows = [r["result"] for r in found.claims if (r["model"], r["claim"].id, r["group"]) == (model, claim, group)]
+        return f"{rows[0].estimate:.2f} ({rows[0].ci_low:.2f} to {rows[0].ci_high:.2f})" if rows and rows[0].finite else None
+
+    for run in runs:
+        name = run.model.name
+        across, within = slope(name, "late-rows-likelier"), slope(name, "late-cohorts-likelier")
+        plain = slope(name, "late-cohorts-likelier", "simple difference of means")
+        if across and within and plain:
+            found.note(
+                f"{name}: slope of the log-probability from the first to the last row, in standard deviations, by the order regression, "
+                f"which controls content by predictors of easy text: {across}; by the profile, which controls it by each row's own past: "
+                f"{within}; by the difference of means at that checkpoint, which does not control it: {plain} (90 % intervals)."
+            )
