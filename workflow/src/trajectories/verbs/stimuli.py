@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from trajectories import data, experiments, tables
+from trajectories import data, experiments, memorized_rows, tables
 from trajectories.errors import UserError
 from trajectories.layout import Layout
 from trajectories.orders import RowReader, open_order
@@ -116,6 +117,17 @@ def context(settings: Settings, layout: Layout, machine: Machine, experiment: st
         used(path)
         return tables.read_table(path)
 
+    @cache
+    def memorized(order: str) -> np.ndarray | None:
+        listed = suite.orders[order].memorized
+        if listed is None:
+            return None
+        copied = machine.data_dir is not None and (Path(machine.data_dir) / listed.repository.rpartition("/")[2]).is_dir()
+        found = memorized_rows.read(listed.repository, listed.split, listed.revision, machine.data_dir if copied else None)
+        for path in found.files:
+            used(path)
+        return found.rows
+
     part = experiments.part(experiment, "Settings").model_fields["stimuli"].annotation
     return StimuliContext(
         suite=suite,
@@ -127,6 +139,7 @@ def context(settings: Settings, layout: Layout, machine: Machine, experiment: st
         truth=truth,
         has_truth=embedded,
         data=lambda name: data.folder(name, machine.data_dir),
+        memorized=memorized,
     )
 
 
