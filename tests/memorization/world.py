@@ -96,6 +96,7 @@ def world() -> World:
     swapped[edited, 12] = 400
     names = [f"canary{i:03d}" for i in range(len(ids))]
     canaries = pd.DataFrame({"canary_id": names, "input_ids": ids, "repetitions": repetitions})
+    canaries = canaries.assign(window_start=0, window_end=STEPS, incidental_grams=0)
     return World(tokens, swapped, canaries, pd.DataFrame(exposures, columns=["canary_id", "row", "offset"]))
 
 

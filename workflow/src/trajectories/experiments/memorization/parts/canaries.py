@@ -1,4 +1,8 @@
-"""Canaries: random sequences planted a known number of times at places drawn at random."""
+"""Canaries: random sequences planted a known number of times at places drawn at random.
+
+Since places are random, an effect of the place is caused by it, for that model. Two effects are told apart: that on the last checkpoint, where
+a later place is also a younger age, and that at equal age, where every canary is measured at the first checkpoint after its last copy.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,73 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import confint_proportions_2indep
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.findings import Findings
-from trajectories.experiments.memorization.hypotheses import claims as declared
+from trajectories.experiments.memorization.hypotheses import LOG_ODDS, SHIFT
+from trajectories.experiments.memorization.hypotheses import claims as shared_claims
 from trajectories.experiments.memorization.parts.description import mean, share
+from trajectories.experiments.memorization.planted_canaries import LEAST_AHEAD, design, monotone, never_shown
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, Regression, fit_outcome, terms
 from trajectories.experiments.memorization.run import Run
-from trajectories.statistics.claims import Result, row
-from trajectories.statistics.intervals import wilson
-from trajectories.statistics.order_regression import design
+from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.statistics import order_regression
+from trajectories.statistics.claims import Claim, Result, row
 
-LEAST_AHEAD = 20
-"""So many canaries must lie ahead of a checkpoint before those not yet seen are judged."""
+LEAST_CANARIES = 20
+"""Fewer canaries allow no regression."""
+PLACES = 6
+"""Parts of training in the figure over places."""
+
+
+def claims(settings: AnalyseSettings) -> dict[str, Claim]:
+    """The claims about canaries that are this part's own."""
+    window, odds, shift = settings.recency_window, settings.log_odds_margin, settings.shift_margin
+    measured = f"Measured at the first checkpoint after their last copy, at most {window:.0%} of training later and adjusted for that age,"
+    rival = "Forgetting alone: what counts is how long ago a canary was met, and at equal age its place makes no difference."
+    found = [
+        Claim(
+            "fresh-canaries-memorized",
+            "memorization",
+            "fresh-canaries-memorized",
+            "At equal age, canaries planted later in training are more likely to be memorized.",
+            f"{measured} the odds rise from the first to the last place by a factor above {settings.odds_ratio:g}.",
+            rival,
+            "fresh_slope_log_odds",
+            LOG_ODDS,
+            odds,
+            role="descriptive",
+        ),
+        Claim(
+            "fresh-canaries-likelier",
+            "memorization",
+            "fresh-canaries-likelier",
+            "At equal age, canaries planted later in training are given a higher probability.",
+            f"{measured} the log-probability rises from the first to the last place by more than {shift:.3f} standard deviations.",
+            rival,
+            "fresh_slope_logprob",
+            SHIFT,
+            shift,
+            role="descriptive",
+        ),
+        Claim(
+            "more-copies-memorized",
+            "memorization",
+            "more-copies-memorized",
+            "The more copies of a canary there are, the more likely it is memorized.",
+            f"With each doubling of the copies the odds rise by a factor above {settings.odds_ratio:g}, at the same place in training.",
+            "Repetition adds little: what counts is when a canary was last met.",
+            "copies_log_odds",
+            LOG_ODDS,
+            odds,
+            role="descriptive",
+        ),
+    ]
+    return {claim.id: claim for claim in found}
 
 
 def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
-    """Canaries by their copies at every checkpoint; the effect of their places, and what was planted, at the last one."""
+    """Canaries by their copies at every checkpoint; the effects of their places and copies, and what was planted, at the last one."""
     ahead = None
     for step in run.steps.tolist():
         panel = run.panel(step, "canary")
@@ -33,20 +86,31 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
         found.trajectories += [place | r for r in by_copies(panel)]
         if (panel["n_seen"] == 0).sum() >= LEAST_AHEAD:
             ahead = (panel, step)
-    panel = run.panel(run.final, "canary")
-    if panel.empty:
+    last = placed(run)
+    if last.empty:
         return
-    planted = regress(panel, run.exposures, run.final, run.model.rows_per_step)
-    claims = declared(context.settings)
-    for regression in (planted or {}).values():
-        place = {"model": run.model.name, "step": run.final, "subset": "canaries", "setting": str(run.window)}
-        found.add("regressions", *(place | term for term in terms(regression)))
-    for claim, outcome in (("late-canaries-memorized", MEMORIZED), ("late-canaries-likelier", LOGPROB)):
-        result = planted[outcome].result() if planted else Result(math.nan, problem="fewer than 20 canaries were seen")
-        found.claims.append(row(claims[claim], result, run.model.name, run.final))
+    settings = context.settings
+    declared = shared_claims(settings) | claims(settings)
+    young = fresh(run)
+    young = young[young["age"] <= settings.recency_window]
+    for subset, sample, ids in (
+        ("canaries", last[last["n_seen"] > 0], ("late-canaries-memorized", "late-canaries-likelier")),
+        ("canaries at equal age", young, ("fresh-canaries-memorized", "fresh-canaries-likelier")),
+    ):
+        fitted = regress(sample)
+        place = {"model": run.model.name, "step": run.final, "subset": subset, "setting": str(run.window)}
+        for regression in (fitted or {}).values():
+            found.add("regressions", *(place | term for term in terms(regression)))
+        for claim, outcome in zip(ids, (MEMORIZED, LOGPROB), strict=True):
+            found.claims.append(row(declared[claim], _result(fitted, outcome), run.model.name, run.final))
+    doubling = doublings(last[last["n_seen"] > 0])
+    found.claims.append(row(declared["more-copies-memorized"], doubling, run.model.name, run.final))
+    found.add("canary_places", *({"model": run.model.name, "step": run.final} | r for r in by_place(last)))
     if context.has_truth:
-        found.recovery += monotone(panel, run.model.name, run.final)
-        found.recovery += exposures_found(panel, context.truth("canaries"), run.model.name, run.final)
+        found.recovery += monotone(last, run.model.name, run.final)
+        first = next((m.name for m in context.suite.models if m.order == run.model.order), None)
+        if run.model.name == first:  # the design is the order's, not the model's
+            found.recovery += design(run, context.truth("canaries"))
         if ahead is not None:
             found.recovery += never_shown(ahead[0], run.model.name, ahead[1])
 
@@ -61,81 +125,88 @@ def by_copies(panel: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield place | {"metric": "logprob"} | mean(chosen["logprob"].to_numpy(), labels)
 
 
-def regress(panel: pd.DataFrame, exposures: pd.DataFrame, step: int, rows_per_step: int) -> dict[str, Regression] | None:
-    """Both outcomes on the mean place of a canary's copies seen so far, and their number; the canary is the cluster.
+def placed(run: Run) -> pd.DataFrame:
+    """The canaries at the last checkpoint: the run's panel with ``place``, the mean place of the copies seen (0 to 1; NaN if none is)."""
+    panel = run.panel(run.final, "canary")
+    rows = run.exposures[run.exposures["step"] < run.final].groupby("item_id")["row"].mean()
+    return panel.assign(place=panel["item_id"].map(rows).astype(float) / max(run.final * run.model.rows_per_step - 1, 1))
 
-    Returns None with fewer than 20 canaries seen.
+
+def fresh(run: Run) -> pd.DataFrame:
+    """Every canary at the first checkpoint that has seen all its copies.
+
+    Returns:
+        ``item_id, n_seen`` (copies), ``place`` (their mean place, 0 the first and 1 the last row of the last checkpoint), ``step`` (of the
+        checkpoint), ``age`` (steps from the last copy to the checkpoint as a share of the last checkpoint's steps) and the run's outcomes;
+        canaries whose last copy no checkpoint has seen are absent.
     """
-    seen = panel[panel["n_seen"] > 0]
-    if len(seen) < 20:
+    mine = (run.items["kind"] == "canary").to_numpy()
+    items = run.items.loc[mine, ["item_id"]].reset_index(drop=True)
+    seen = run.exposures.groupby("item_id").agg(n_seen=("step", "size"), final=("step", "max"), row=("row", "mean"))
+    table = items.join(seen, on="item_id")
+    column = np.searchsorted(run.steps, table["final"].to_numpy(dtype=float), side="right")
+    known = (column < len(run.steps)) & table["final"].notna().to_numpy()
+    table = table[known].reset_index(drop=True)
+    column = column[known]
+    measured = {name: values[mine][known][np.arange(len(column)), column] for name, values in run.outcomes.items()}
+    step = run.steps[column]
+    return pd.DataFrame(
+        {
+            "item_id": table["item_id"],
+            "n_seen": table["n_seen"].astype(int),
+            "place": table["row"] / max(run.final * run.model.rows_per_step - 1, 1),
+            "step": step,
+            "age": (step - 1 - table["final"]) / max(run.final, 1),
+            **measured,
+        }
+    )
+
+
+def columns(sample: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Columns of a regression over canaries: their place, their number of copies (a level each, as places were drawn), and their age.
+
+    Args:
+        sample: ``place, n_seen`` and perhaps ``age``, as of :func:`placed` or :func:`fresh`.
+    """
+    copies = sample["n_seen"].to_numpy()
+    covariates = {"log2 exposures": np.log2(copies.astype(float))}
+    covariates |= {f"{int(c)} copies": (copies == c).astype(float) for c in np.unique(copies)}
+    if "age" in sample:
+        age = sample["age"].to_numpy(dtype=float)
+        covariates |= {"age": age, "age²": age**2}
+    return order_regression.design(sample["place"].to_numpy(dtype=float), covariates)
+
+
+def regress(sample: pd.DataFrame) -> dict[str, Regression] | None:
+    """Both outcomes on the canaries' places; the canary is the cluster. None with fewer than :data:`LEAST_CANARIES`."""
+    if len(sample) < LEAST_CANARIES:
         return None
-    rows = exposures[exposures["step"] < step].groupby("item_id")["row"].mean()
-    position = rows.loc[seen["item_id"]].to_numpy() / max(step * rows_per_step - 1, 1)
-    x, names = design(position, {"log2 exposures": np.log2(seen["n_seen"].to_numpy(dtype=float))})
-    labels = np.arange(len(seen))
-    return {o: fit_outcome(o, seen[o].to_numpy(dtype=float), x, labels, names) for o in (MEMORIZED, LOGPROB)}
+    x, names = columns(sample)
+    labels = np.arange(len(sample))
+    return {o: fit_outcome(o, sample[o].to_numpy(dtype=float), x, labels, names) for o in (MEMORIZED, LOGPROB)}
 
 
-def exposures_found(panel: pd.DataFrame, truth: pd.DataFrame, model: str, step: int) -> Iterator[dict[str, Any]]:
-    """Recovery: the planted numbers of copies against the exposures that the search of the order found."""
-    joined = panel.merge(truth[["canary_id", "repetitions"]], on="canary_id")
-    for planted, chosen in joined.groupby("repetitions"):
-        found = chosen["n_all"].to_numpy(dtype=float)
-        yield {
-            "parameter": f"exposures of canaries with {int(planted)} copies",  # type: ignore[call-overload]
-            "model": model,
-            "step": step,
-            "truth": float(planted),  # type: ignore[arg-type]
-            "estimate": float(found.mean()),
-            "ci_low": float(found.min()),
-            "ci_high": float(found.max()),
-            "covered": bool((found == planted).all()),
-            "n": len(chosen),
-            "method": "search of the order for the scored tokens; the interval is the range over canaries",
-            "comment": "covered if every canary's exposures equal its planted copies",
-        }
+def doublings(sample: pd.DataFrame) -> Result:
+    """Log odds ratio of being memorized per doubling of a canary's copies, at the same place."""
+    if len(sample) < LEAST_CANARIES or sample["n_seen"].nunique() < 2:
+        return Result(math.nan, problem="too few canaries, or none with another number of copies, were seen")
+    x = np.column_stack([np.ones(len(sample)), np.log2(sample["n_seen"].to_numpy(dtype=float)), sample["place"].to_numpy(dtype=float)])
+    fit = order_regression.firth_logistic(sample["memorized"].to_numpy(), x, np.arange(len(sample)), ("intercept", "doubling", "position"))
+    return fit.result("doubling")
 
 
-def monotone(panel: pd.DataFrame, model: str, step: int) -> Iterator[dict[str, Any]]:
-    """Recovery: extraction should never fall from fewer to more copies; the largest fall between neighbours, against 0."""
-    groups = panel.groupby("n_all")["memorized"].agg(["sum", "size"])
-    if len(groups) < 2:
-        return
-    events, sizes = groups["sum"].to_numpy(dtype=float), groups["size"].to_numpy(dtype=float)
-    falls = events[:-1] / sizes[:-1] - events[1:] / sizes[1:]
-    i = int(np.argmax(falls))
-    low, high = confint_proportions_2indep(events[i], sizes[i], events[i + 1], sizes[i + 1], method="newcomb", compare="diff")
-    yield {
-        "parameter": "largest fall of extraction between neighbouring numbers of copies",
-        "model": model,
-        "step": step,
-        "truth": 0.0,
-        "estimate": float(falls[i]),
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "covered": bool(low <= 0),
-        "n": int(sizes[i] + sizes[i + 1]),
-        "method": "Newcombe's interval of the difference, at the worst pair of neighbours",
-        "comment": f"{int(groups.index[i])} and {int(groups.index[i + 1])} copies; covered if the interval reaches down to 0",
-    }
+def by_place(sample: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Canaries by number of copies and part of training: ``copies, x, metric`` and a mean with its interval."""
+    seen = sample[sample["n_seen"] > 0]
+    part = np.minimum((seen["place"] * PLACES).astype(int), PLACES - 1)
+    for (copies, i), chosen in seen.groupby([seen["n_all"], part]):
+        labels = np.arange(len(chosen))
+        place = {"copies": int(copies), "x": (int(i) + 0.5) / PLACES}
+        yield place | {"metric": "extractable"} | share(chosen["memorized"].to_numpy(), labels)
+        yield place | {"metric": "logprob"} | mean(chosen["logprob"].to_numpy(), labels)
 
 
-def never_shown(panel: pd.DataFrame, model: str, step: int) -> Iterator[dict[str, Any]]:
-    """Recovery: canaries whose copies all lie ahead cannot be extractable."""
-    ahead = panel[panel["n_seen"] == 0]
-    if len(ahead):
-        events = int(ahead["memorized"].sum())
-        low, high = wilson(np.array(events), np.array(len(ahead)))
-        yield {
-            "parameter": "extractable share of canaries not yet seen",
-            "model": model,
-            "step": step,
-            "truth": 0.0,
-            "estimate": events / len(ahead),
-            "ci_low": float(low),
-            "ci_high": float(high),
-            "covered": bool(low <= 0),
-            "n": len(ahead),
-            "method": "Wilson",
-            "comment": "at the last checkpoint that has not seen at least 20 of them",
-        }
+def _result(fitted: dict[str, Regression] | None, outcome: str) -> Result:
+    if fitted is None:
+        return Result(math.nan, problem=f"fewer than {LEAST_CANARIES} canaries were seen")
+    return fitted[outcome].result()
