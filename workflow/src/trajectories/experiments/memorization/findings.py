@@ -16,14 +16,14 @@ Simulation = Callable[[np.random.Generator, float], Result]
 
 @dataclass(frozen=True)
 class Calibrand:
-    """A primary claim of one model, ready to be tried on simulated data of known truth.
+    """A claim about one model, ready to be tried on simulated data of known truth.
 
     Attributes:
         claim: as declared.
         model: whose sample it is simulated on.
         simulate: see :data:`Simulation`.
         objection: why the real sample allows no verdict, or None; the largest model without objection is simulated.
-        test: name of the test, or None for the results' method.
+        test: name of the test, or None for the results' method; a claim that is tested in several ways has a calibration for each.
         note: what the simulation keeps of the real sample, as a sentence for the report.
     """
 

@@ -7,9 +7,11 @@ from trajectories.statistics.claims import Claim
 
 LOG_ODDS = "log odds ratio"
 SHIFT = "SD of the span's log-probability"
+SCORED = "SD of the share of tokens reproduced"
 
 _LATER = "Rows met later in training are more likely to be memorized."
 _LIKELIER = "The later in training a row is met, the higher the probability that the model gives it."
+_REPRODUCED = "The later in training a row is met, the more of its tokens free-running decoding reproduces."
 _RIVAL = (
     "Recency alone: only the rows met last, which had no time to be forgotten, are remembered better; then the effect vanishes when the "
     "last {window:.0%} of the rows are set apart."
@@ -45,6 +47,34 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             SHIFT,
             shift,
         ),
+        # A claim of its own, but not a co-primary one: what is decoded after a first error follows from it, so the share adds little that
+        # the two above do not know, and a third primary test would give the hypothesis a third chance.
+        Claim(
+            "late-rows-reproduced",
+            "memorization",
+            "late-rows-reproduced",
+            _REPRODUCED,
+            f"{among} the share of tokens reproduced rises from the first to the last row by more than {shift:.3f} standard deviations.",
+            rival,
+            "slope_score",
+            SCORED,
+            shift,
+            role="descriptive",
+        ),
+        Claim(
+            "content-drifts",
+            "memorization",
+            "content-drifts",
+            "Rows that come later are easier, or harder, before the model has seen any of them.",
+            "Among rows not yet seen by an early checkpoint, the log-probability that it gives them moves from the first to the last place "
+            f"of the order by more than {shift:.3f} standard deviations, up or down.",
+            "An order that was shuffled: place and content are independent, and a slope among rows seen is not one of their content.",
+            "placebo_logprob",
+            SHIFT,
+            shift,
+            sided="two-sided",
+            role="descriptive",
+        ),
         Claim(
             "recent-rows-memorized",
             "memorization",
@@ -66,6 +96,18 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             "Position alone: the rows met last continue the trend.",
             "recency_logprob",
             SHIFT,
+            shift,
+            role="descriptive",
+        ),
+        Claim(
+            "recent-rows-reproduced",
+            "memorization",
+            "recent-rows-reproduced",
+            "Of rows just met more tokens are reproduced than the trend over the earlier ones tells.",
+            f"The share of tokens in the last {window:.0%} of the rows seen exceeds the trend by over {shift:.3f} standard deviations.",
+            "Position alone: the rows met last continue the trend.",
+            "recency_score",
+            SCORED,
             shift,
             role="descriptive",
         ),

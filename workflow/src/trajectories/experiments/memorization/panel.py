@@ -25,6 +25,7 @@ class Subset:
         dated: ``latest_row`` or ``first_row``; the same for rows seen once.
         copies: whether the number of exposures is a covariate.
         recency: whether being in the recency window is a covariate.
+        content: whether the log-probability before any of these rows was seen (column ``before``) is a covariate.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Subset:
     dated: str = "latest_row"
     copies: bool = False
     recency: bool = False
+    content: bool = False
 
 
 def _settled(panel: pd.DataFrame, window: float) -> pd.Series:
@@ -48,6 +50,12 @@ SUBSETS = (
     PRIMARY,
     Subset("seen once", "rows seen exactly once, recency window included", lambda panel, _: panel["n_seen"] == 1),
     Subset(
+        "seen once or twice, by the latest",
+        "rows seen at most twice, the latest before the recency window and dated by it; the number is a covariate",
+        lambda panel, window: panel["n_seen"].between(1, 2) & _settled(panel, window),
+        copies=True,
+    ),
+    Subset(
         "with copies, by the latest",
         "rows seen any number of times, the latest before the recency window and dated by it; the number is a covariate",
         lambda panel, window: (panel["n_seen"] >= 1) & _settled(panel, window),
@@ -60,6 +68,13 @@ SUBSETS = (
         dated="first_row",
         copies=True,
     ),
+)
+CONTENT = Subset(
+    "content held fixed",
+    "rows seen exactly once, after an early checkpoint and before the recency window; their log-probability at that checkpoint, before any "
+    "of them was seen, is a covariate",
+    lambda panel, window: (panel["n_seen"] == 1) & _settled(panel, window) & panel["before"].notna(),
+    content=True,
 )
 RECENCY = Subset(
     "recency window against the trend",
@@ -90,7 +105,7 @@ def panel(items: pd.DataFrame, exposures: pd.DataFrame, outcomes: pd.DataFrame, 
     found["n_all"] = found["item_id"].map(exposures.groupby("item_id").size()).fillna(0).astype(int)
     last = max(step * rows_per_step - 1, 1)
     for name, column in (("first", "min"), ("latest", "max")):
-        found[f"{name}_row"] = found["item_id"].map(seen[column])
+        found[f"{name}_row"] = found["item_id"].map(seen[column]).astype(float)
         found[name] = found[f"{name}_row"] / last
     return found.reset_index(drop=True)
 
@@ -103,9 +118,9 @@ def clusters(chosen: pd.DataFrame, exposures: pd.DataFrame, step: int | None) ->
         exposures: ``item_id, step`` in the model's order; every batch that has shown an item so far joins it.
         step: the checkpoint's step; None counts also the batches to come, for rows that are not yet seen.
     """
-    number = pd.Series(np.arange(len(chosen)), index=chosen["item_id"].to_numpy())
-    known = exposures[exposures["item_id"].isin(number.index)]
     if step is not None:
-        known = known[known["step"] < step]
-    batches = (number.loc[known["item_id"]].to_numpy(), known["step"].to_numpy())
-    return components(len(chosen), batches, (number.to_numpy(), chosen["copy_group"].to_numpy()))
+        exposures = exposures[exposures["step"] < step]
+    number = pd.Index(chosen["item_id"]).get_indexer(exposures["item_id"])
+    known = number >= 0
+    batches = (number[known], exposures["step"].to_numpy()[known])
+    return components(len(chosen), batches, (np.arange(len(chosen)), chosen["copy_group"].to_numpy()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,17 @@ from scipy import stats
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.findings import Calibrand, Findings
 from trajectories.experiments.memorization.hypotheses import claims as declared
-from trajectories.experiments.memorization.panel import PRIMARY, RECENCY, SUBSETS
-from trajectories.experiments.memorization.regressions import LEAST_CLUSTERS, LOGPROB, MEMORIZED, Regression, regress, terms
+from trajectories.experiments.memorization.panel import PRIMARY, RECENCY, SUBSETS, Subset
+from trajectories.experiments.memorization.regressions import LEAST_CLUSTERS, LOGPROB, MEMORIZED, SCORE, Regression, regress, terms
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.simulations import simulation
-from trajectories.statistics.claims import INCONCLUSIVE, MIN_EVENTS, Result, objection, row, table
+from trajectories.statistics.claims import INCONCLUSIVE, MIN_EVENTS, Claim, Result, objection, row, table
 from trajectories.statistics.intervals import t_interval
+from trajectories.statistics.linearity import straightness
 
-OUTCOMES = {"late-rows-memorized": MEMORIZED, "late-rows-likelier": LOGPROB}
-SLOPES = {MEMORIZED: "slope_log_odds", LOGPROB: "slope_logprob"}
+LATE = {"late-rows-memorized": MEMORIZED, "late-rows-likelier": LOGPROB, "late-rows-reproduced": SCORE}
+RECENT = {"recent-rows-memorized": MEMORIZED, "recent-rows-likelier": LOGPROB, "recent-rows-reproduced": SCORE}
+SLOPES = {MEMORIZED: "slope_log_odds", LOGPROB: "slope_logprob", SCORE: "slope_score"}
 UNSEARCHED = "Copies of these rows elsewhere in the order are not known: 'once' means once in the sample."
 
 
@@ -31,35 +33,24 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
     A branch's claims are descriptive: its early training is its parent's, and after it began only what the edit left alone is seen.
     """
     settings = context.settings
-    for step in run.steps:
-        _slopes(run, int(step), settings, found)
+    for step in run.steps.tolist():
+        _slopes(run, step, settings, found)
     claims = declared(settings)
-    window, last, rows = settings.recency_window, run.final, run.panel(run.final)
-    start = len(found.claims)
+    window, rows = settings.recency_window, run.panel(run.final)
     for subset in SUBSETS:
-        fitted = regress(rows, run.exposures, last, subset, window)
-        _keep(found, run, subset.name, fitted)
-        deciding = subset is PRIMARY and run.primary
-        if deciding and fitted and run.model.parent is None:
-            found.calibrands += [
-                Calibrand(
-                    claims[claim], run.model.name, simulation(fitted[outcome], settings.cluster_correlation), _objection(fitted, outcome)
-                )
-                for claim, outcome in OUTCOMES.items()
-            ]
-        for claim, outcome in OUTCOMES.items():
-            group = ", ".join([*([] if subset is PRIMARY else [subset.name]), *([] if run.primary else [str(run.window)])])
-            role = None if deciding and run.model.parent is None else "descriptive"
-            found.claims.append(row(claims[claim], _result(fitted, outcome), run.model.name, last, group, role=role))
+        fitted = regress(rows, run.exposures, run.final, subset, window)
+        keep(found, run, subset.name, fitted)
+        deciding = subset is PRIMARY and run.primary and run.model.parent is None
+        state(found, run, rows, {claims[name]: outcome for name, outcome in LATE.items()}, fitted, subset, deciding=deciding)
+        if deciding:
+            ask(found, run, claims, LATE, fitted, settings)
     if run.primary:
-        _keep(found, run, f"{PRIMARY.name}, with a square", regress(rows, run.exposures, last, PRIMARY, window, power=2))
-        recency = regress(rows, run.exposures, last, RECENCY, window)
-        _keep(found, run, RECENCY.name, recency)
-        for claim, outcome in (("recent-rows-memorized", MEMORIZED), ("recent-rows-likelier", LOGPROB)):
-            found.claims.append(row(claims[claim], _result(recency, outcome, "recency window"), run.model.name, last))
-    if not rows["copies_known"].all():
-        for claimed in found.claims[start:]:
-            claimed["caveat"] = UNSEARCHED
+        recency = regress(rows, run.exposures, run.final, RECENCY, window)
+        keep(found, run, RECENCY.name, recency)
+        state(found, run, rows, {claims[name]: outcome for name, outcome in RECENT.items()}, recency, None, "recency window")
+        if run.model.parent is None:
+            ask(found, run, claims, RECENT, recency, settings, "recency window")
+        _shape(run, rows, settings, found)
 
 
 def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> None:
@@ -72,9 +63,10 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
     )
     found.note(
         f"The margin of the log-probability, {settings.shift_margin:.3f} standard deviations, is the shift of a logistic latent variable "
-        f"that an odds ratio of {settings.odds_ratio:g} stands for, unless the configuration sets another."
+        f"that an odds ratio of {settings.odds_ratio:g} stands for, unless the configuration sets another; the share of tokens reproduced "
+        "has the same."
     )
-    decided = table([r for r in found.claims if r["claim"].id in OUTCOMES])
+    decided = table([r for r in found.claims if r["claim"].id in LATE])
     if decided["model"].nunique() > 1:
         found.note(
             "The models of an order are shown the same sample of rows, so their estimates share its accidents: equal verdicts of several "
@@ -84,22 +76,61 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
     _bent(found)
 
 
-def _slopes(run: Run, step: int, settings: Any, found: Findings) -> None:
-    for outcome, regression in (regress(run.panel(step), run.exposures, step, PRIMARY, settings.recency_window) or {}).items():
-        result = regression.result()
-        if objection(result):
-            continue
-        low, high = t_interval(result.estimate, result.stderr, result.df)
-        place = {"model": run.model.name, "step": step, "setting": str(run.window), "level": "subset", "group": PRIMARY.name}
-        slope = {"metric": SLOPES[outcome], "value": result.estimate, "stderr": result.stderr, "ci_low": low, "ci_high": high}
-        found.trajectories.append(place | slope | {"n": result.n, "method": result.method})
+def state(
+    found: Findings,
+    run: Run,
+    rows: pd.DataFrame,
+    claims: Mapping[Claim, str],
+    fitted: dict[str, Regression] | None,
+    subset: Subset | None,
+    term: str = "position",
+    *,
+    deciding: bool = False,
+) -> None:
+    """Add a claim about each outcome that was measured, from its regression.
+
+    Args:
+        rows: the panel that was regressed.
+        claims: claim to its outcome.
+        fitted: regressions by outcome, or None where there were too few clusters.
+        subset: names the claims' group unless it is the primary one; None where the claim itself names its sample.
+        term: the coefficient that the claim is about.
+        deciding: whether the claims keep the role that they were declared with.
+    """
+    named = [subset.name] if subset is not None and subset is not PRIMARY else []
+    group = ", ".join([*named, *([] if run.primary else [str(run.window)])])
+    for claim, outcome in claims.items():
+        if outcome in run.outcomes:
+            result = result_of(fitted, outcome, term)
+            role = None if deciding else "descriptive"
+            found.claims.append(row(claim, result, run.model.name, run.final, group, role=role, caveat=caveat(rows)))
 
 
-def _objection(fitted: dict[str, Regression], outcome: str) -> str | None:
-    return objection(fitted[outcome].result())
+def caveat(rows: pd.DataFrame) -> str:
+    """What a claim about rows seen once should add where the order was not searched for copies, or nothing."""
+    return "" if rows["copies_known"].all() else UNSEARCHED
 
 
-def _result(fitted: dict[str, Regression] | None, outcome: str, term: str = "position") -> Result:
+def ask(
+    found: Findings,
+    run: Run,
+    claims: Mapping[str, Claim],
+    outcomes: Mapping[str, str],
+    fitted: dict[str, Regression] | None,
+    settings: Any,
+    term: str = "position",
+    test: str | None = None,
+) -> None:
+    """Have the claims' decisions tried on simulated data, on the design of these regressions."""
+    for name, outcome in outcomes.items():
+        regression = (fitted or {}).get(outcome)
+        if regression is not None and term in regression.names:
+            simulate = simulation(regression, settings.cluster_correlation, term)
+            found.calibrands.append(Calibrand(claims[name], run.model.name, simulate, objection(regression.result(term)), test))
+
+
+def result_of(fitted: dict[str, Regression] | None, outcome: str, term: str = "position") -> Result:
+    """A coefficient on the claim's scale, or why there is none."""
     if fitted is None:
         return Result(math.nan, problem=f"fewer than {LEAST_CLUSTERS} independent clusters of rows were seen")
     if term not in fitted[outcome].names:
@@ -107,10 +138,46 @@ def _result(fitted: dict[str, Regression] | None, outcome: str, term: str = "pos
     return fitted[outcome].result(term)
 
 
-def _keep(found: Findings, run: Run, subset: str, fitted: dict[str, Regression] | None) -> None:
+def keep(found: Findings, run: Run, subset: str, fitted: dict[str, Regression] | None) -> None:
+    """Every coefficient to the table ``regressions``."""
     place = {"model": run.model.name, "step": run.final, "subset": subset, "setting": str(run.window)}
     for regression in (fitted or {}).values():
         found.add("regressions", *(place | term for term in terms(regression)))
+
+
+def slope(run: Run, step: int, metric: str, group: str, result: Result) -> dict[str, Any]:
+    """A slope as a trajectory, with its 95 % interval."""
+    low, high = t_interval(result.estimate, result.stderr, result.df)
+    place = {"model": run.model.name, "step": step, "setting": str(run.window), "level": "subset", "group": group, "metric": metric}
+    return place | {
+        "value": result.estimate,
+        "stderr": result.stderr,
+        "ci_low": low,
+        "ci_high": high,
+        "n": result.n,
+        "method": result.method,
+    }
+
+
+def _slopes(run: Run, step: int, settings: Any, found: Findings) -> None:
+    for outcome, regression in (regress(run.panel(step), run.exposures, step, PRIMARY, settings.recency_window) or {}).items():
+        result = regression.result()
+        if not objection(result):
+            found.trajectories.append(slope(run, step, SLOPES[outcome], PRIMARY.name, result))
+
+
+def _shape(run: Run, rows: pd.DataFrame, settings: Any, found: Findings) -> None:
+    """Tables ``linearity`` and ``curves``: how far a spline bends away from the straight line of the primary regression."""
+    fitted = regress(rows, run.exposures, run.final, PRIMARY, settings.recency_window, knots=settings.order.knots)
+    keep(found, run, f"{PRIMARY.name}, bent", fitted)
+    for outcome, regression in (fitted or {}).items():
+        if objection(regression.result()):
+            continue
+        margin = settings.log_odds_margin if outcome == MEMORIZED else settings.shift_margin
+        tested, curve = straightness(regression.fit, regression.x[:, regression.names.index("position")], margin * regression.unit)
+        place = {"model": run.model.name, "step": run.final, "outcome": outcome}
+        found.add("linearity", place | {"unit": regression.unit} | tested)
+        found.add("curves", *(place | {name: v if name == "x" else v / regression.unit for name, v in point.items()} for point in curve))
 
 
 def _data_needed(decided: pd.DataFrame, found: Findings) -> None:
@@ -126,11 +193,11 @@ def _data_needed(decided: pd.DataFrame, found: Findings) -> None:
 
 
 def _bent(found: Findings) -> None:
-    for r in found.extra.get("regressions", []):
-        few = r["n_events"] is not None and min(r["n_events"], r["n"] - r["n_events"]) < MIN_EVENTS
-        if r["term"] == "position²" and np.isfinite(r["stderr"]) and not few:
-            p = 2 * stats.t.sf(abs(r["estimate"]) / r["stderr"], r["df"])
-            if p < 0.05:
-                found.note(
-                    f"{r['model']}: the trend of {r['outcome']} over positions is bent (square term {r['estimate']:.3g}, p = {p:.2g})."
-                )
+    for r in found.extra.get("linearity", []):
+        if r["shape"] == "bent":
+            found.note(
+                f"{r['model']}: the trend of {r['outcome']} over positions is bent (F = {r['f']:.1f}, p = {r['p']:.2g}); it leaves "
+                f"the straight line by at most {abs(r['deviation']):.2g} margins, at {r['place']:.2f} of the rows seen. The verdict is "
+                f"about the straight line; between the first and the last of these rows the bent trend rises by {r['rise']:.2g} margins "
+                f"({r['rise_low']:.2g} to {r['rise_high']:.2g})."
+            )
