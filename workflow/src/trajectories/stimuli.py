@@ -50,7 +50,8 @@ class Stimuli:
             tokens are scored, 1 ≤ start < end ≤ length), then the experiment's own columns; ``pair_id`` and ``variant`` where items belong
             together.
         measures: what to take from each item.
-        exposures: ``item_id, order, row, step``; one row per time that an order shows the item; empty if not known.
+        exposures: ``item_id, order, row, step``, then the experiment's own columns; one row per time that an order shows the item; empty if
+            not known.
         notes: what the report should say about how the stimuli were chosen.
         sources: data sets used: name to ``{"licence", "citation", "sha256"}``.
     """

@@ -165,8 +165,9 @@ def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -
         targets={"experiment": experiment},
         data=stimuli.sources,
     )
-    exposures = stimuli.exposures[list(EXPOSURES)].sort_values(list(EXPOSURES), kind="stable").astype({"row": "int64", "step": "int64"})
-    tables.write_table(exposures, layout.exposures(experiment), record, schema=_EXPOSURES)
+    exposures = stimuli.exposures.sort_values(list(EXPOSURES), kind="stable").astype({"row": "int64", "step": "int64"})
+    further = pa.Schema.from_pandas(exposures.drop(columns=list(EXPOSURES)), preserve_index=False)
+    tables.write_table(exposures, layout.exposures(experiment), record, schema=pa.schema([*_EXPOSURES, *further]))
     tables.write_table(
         as_table(stimuli),
         layout.stimuli(experiment),

@@ -23,8 +23,9 @@ def stimuli(context: StimuliContext) -> Stimuli:
     ``copy_group`` (items that share their first ``l`` scored tokens), ``copies_known`` (whether that order was searched whole for
     copies), ``zlib_bits``, ``distinct``, ``repeating``, ``counting`` (predictors of easy text over the whole window), and
     ``canary_id``. An exposure is a row that holds the first ``l`` scored tokens in one piece, wherever in the row; orders that are too
-    long to be searched give only the sampled rows. Where a row stands in training is told by the exposures alone; names and sequence of
-    the items are shuffled.
+    long to be searched give only the sampled rows. The exposures' own column ``own`` tells the sampled row itself from its copies; in an
+    order that numbers the rows otherwise, every row that holds the scored tokens at the item's place may be it. Where a row stands in
+    training is told by the exposures alone; names and sequence of the items are shuffled.
 
     Raises:
         UserError: a window does not fit the orders' rows, or no order can be read.
@@ -96,7 +97,9 @@ def _draw(context: StimuliContext, order: str) -> pd.DataFrame:
     chance = inclusion(rows, *design, excluded)
     if listed is not None and len(listed):
         chance = either(chance, np.isin(rows, listed) * min(settings.cases / len(listed), 1.0))
-    return pd.DataFrame({"kind": "row", "source": order, "row": rows, "tokens": list(reader[rows]), "canary_id": None, "weight": 1 / chance})
+    return pd.DataFrame(
+        {"kind": "row", "source": order, "row": rows, "tokens": list(reader[rows]), "canary_id": None, "weight": 1 / chance}
+    )
 
 
 def _drawable(listed: np.ndarray, n_rows: int, rows_per_step: int, excluded: set[int]) -> np.ndarray:
@@ -135,17 +138,25 @@ def _canaries(context: StimuliContext) -> pd.DataFrame:
 
 def _exposures(context: StimuliContext, items: pd.DataFrame, spans: np.ndarray, scanned: list[str], unscanned: list[str]) -> pd.DataFrame:
     parts = []
+    known = items[["item_id", "source", "row"]].assign(place=items["offset"] + items["k"], group=_groups(spans))
     for order in scanned:
         found = occurrences(context.orders[order], spans)
-        parts.append(pd.DataFrame({"item_id": items["item_id"].to_numpy()[found["span"]], "order": order, "row": found["row"]}))
-    grouped = items[["item_id", "source", "row"]].assign(group=_groups(spans))
+        held = known.iloc[found["span"]].reset_index(drop=True)
+        aligned = held["place"] == found["offset"]
+        parts.append(held[["item_id"]].assign(order=order, row=found["row"], aligned=aligned, own=aligned & (held["row"] == found["row"])))
     for order in unscanned:
-        own = grouped.loc[grouped["source"] == order, ["group", "row"]]
-        parts.append(grouped[["item_id", "group"]].merge(own, on="group")[["item_id", "row"]].assign(order=order))
-    exposures = pd.concat(parts, ignore_index=True).drop_duplicates(ignore_index=True)
+        there = known.loc[known["source"] == order, ["group", "row", "place"]]
+        held = known.merge(there, on="group", suffixes=("", "_there"))
+        aligned = held["place"] == held["place_there"]
+        own = aligned & (held["row"] == held["row_there"])
+        parts.append(held[["item_id"]].assign(order=order, row=held["row_there"], aligned=aligned, own=own))
+    exposures = pd.concat(parts, ignore_index=True).groupby(["item_id", "order", "row"], as_index=False)[["aligned", "own"]].any()
+    # an order that numbers the rows otherwise shows the item where the same tokens stand at the same place
+    elsewhere = ~exposures.groupby(["item_id", "order"])["own"].transform("any")
+    exposures["own"] |= exposures["aligned"] & elsewhere
     per_step = exposures["order"].map({order: _rows_per_step(context, order) for order in context.orders}).astype("int64")
     exposures["step"] = exposures["row"].astype("int64") // per_step
-    return exposures.sort_values(["order", "row", "item_id"], ignore_index=True)[list(EXPOSURES)]
+    return exposures.sort_values(["order", "row", "item_id"], ignore_index=True)[[*EXPOSURES, "own"]]
 
 
 def _groups(spans: np.ndarray) -> np.ndarray:
