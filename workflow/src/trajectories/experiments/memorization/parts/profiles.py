@@ -26,6 +26,8 @@ from trajectories.statistics.staggered import aggregate, shares
 
 SLOPES = {"late-cohorts-likelier": "residual", "late-cohorts-learn-more": "instantaneous", "old-cohorts-forget": "kept"}
 BEFORE = "cohorts-differ-before"
+WITH_COPIES = "with copies, by the first"
+REPEATED = "Rows first seen early have had more time to be seen again, so this slope is one of repetition too."
 OUTCOMES = ("logprob", "score", "memorized")
 FAMILIES = ("instantaneous", "persistent", "residual", "kept")
 Z = float(special.ndtri(0.975))
@@ -57,7 +59,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         BEFORE: (
             "Rows that will be seen already move unlike their controls before they are seen, against what the profile rests on.",
             f"The mean effect before exposure lies more than {shift:.3f} standard deviations from 0; 'refuted' speaks for the profile.",
-            "Parallel trends: the order is shuffled, so rows to be seen are like rows that are not.",
+            "Parallel trends: the order was shuffled, so rows to be seen are like rows that are not.",
             "two-sided",
         ),
     }
@@ -83,7 +85,7 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
         variants["not-yet-seen controls"] = not_yet[0]
     otherwise = designs(run, settings.profiles, design.panel.control, other_copies)
     if otherwise and otherwise[0].horizon is not None:
-        variants["with copies, by the first" if other_copies == "first" else "rows seen once"] = otherwise[0]
+        variants[WITH_COPIES if other_copies == "first" else "rows seen once"] = otherwise[0]
     for name, variant in variants.items():
         _tabulate(run, name or "primary", "logprob", variant, context, found, cells=not name)
     for outcome in OUTCOMES[1:]:
@@ -98,7 +100,8 @@ def _claim(run: Run, variants: dict[str, Design], settings: AnalyseSettings, fou
 
     def add(claim: str, design: Design, result: Result, group: str = "") -> None:
         step = run.steps[-1 if design.horizon is None else design.horizon]
-        found.claims.append(row(declared[claim], result, run.model.name, int(step), group))
+        repeated = group == WITH_COPIES or (settings.profiles.copies == "first" and group != "rows seen once")
+        found.claims.append(row(declared[claim], result, run.model.name, int(step), group, caveat=REPEATED if repeated else ""))
 
     for name, design in variants.items():
         for claim, what in SLOPES.items():
@@ -246,7 +249,7 @@ def _describe(run: Run, design: Design, found: Findings) -> None:
         "seen between one step and a whole interval before it, the mean of which the tables give as lag."
     )
     found.note(
-        "Profiles: the order is drawn at random, so rows of all cohorts and their controls would move alike; the effects before exposure "
+        "Profiles: in a shuffled order rows of all cohorts and their controls would move alike but for exposure; the effects before it "
         "test that. The units of inference are rows and batches of one run: what would differ in another run is not in the intervals."
     )
     found.note(
@@ -258,7 +261,8 @@ def _describe(run: Run, design: Design, found: Findings) -> None:
     said += f", {joined} of them over joined intervals (fewer than the wanted rows in each)" if joined else ""
     said += f"; {design.left_out:,} rows were seen before the first checkpoint and are left out" if design.left_out else ""
     lag = design.lag[np.arange(len(own.first)), own.first]
-    said += f". Mean steps from exposure to the first checkpoint after it: {lag.min():.0f} to {lag.max():.0f}."
+    said += f". Mean steps from exposure to the first checkpoint after it: {lag.min():.0f} to {lag.max():.0f} "
+    said += f"({run.model.tokens_per_step * lag.min():,.0f} to {run.model.tokens_per_step * lag.max():,.0f} tokens)."
     found.note(f"Profiles of {said}")
     if panel.control == "not-yet":
         found.note(
@@ -281,6 +285,6 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
         if across and within and plain:
             found.note(
                 f"{name}: slope of the log-probability from the first to the last row, in standard deviations, by the order regression, "
-                f"which controls content by predictors of easy text: {across}; by the profile, which controls it by each row's own past: "
+                f"which controls content by what is known of the text: {across}; by the profile, which controls it by each row's own past: "
                 f"{within}; by the difference of means at that checkpoint, which does not control it: {plain} (90 % intervals)."
             )
