@@ -41,7 +41,7 @@ def describe(
     widths: Sequence[int] = (),
     quantile_width: int | None = None,
     lags: int = 20,
-    df: int = 4,
+    df: int = 3,
     replicates: int = REPLICATES,
     alpha: float = ALPHA,
 ) -> Description:

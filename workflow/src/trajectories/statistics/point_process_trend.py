@@ -1,7 +1,8 @@
 """The alternative to a homogeneous process that is not clusters: a rate that changes smoothly along the sequence.
 
-The logit of the rate is a cubic spline of the place in the sequence, fitted to binomial counts. Standard errors are widened by the counts'
-dispersion around the curve (quasi-likelihood: McCullagh and Nelder 1989, *Generalized Linear Models*, section 4.5).
+The logit of the rate is a natural cubic spline of the place in the sequence, whose ends do not swing out, fitted to binomial counts.
+Standard errors are widened by the counts' dispersion around the curve (quasi-likelihood: McCullagh and Nelder 1989, *Generalized Linear
+Models*, section 4.5).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from scipy.interpolate import BSpline
+from scipy.interpolate import CubicSpline
 from scipy.special import expit
 
 from trajectories.statistics.point_process import Process
@@ -55,7 +56,7 @@ class Trend:
     n_events: int
 
 
-def trend(process: Process, width: int, generator: np.random.Generator, df: int = 4, replicates: int = 2000) -> Trend | None:
+def trend(process: Process, width: int, generator: np.random.Generator, df: int = 3, replicates: int = 2000) -> Trend | None:
     """Fit a smooth rate and compare it with a constant one.
 
     The interval of the ratio is simultaneous over all pairs of places: each pair's log ratio of rates gets an interval whose critical value
@@ -65,17 +66,17 @@ def trend(process: Process, width: int, generator: np.random.Generator, df: int 
         process: trials and events.
         width: trials per bin of the dispersion that is left.
         generator: for the critical value.
-        df: coefficients beyond the constant, at least 3 (a cubic).
+        df: coefficients beyond the constant, at least 2.
         replicates: draws for the critical value.
 
     Returns:
         None with fewer than 20 events or non-events, too few trials, or without convergence (no events in a long stretch).
 
     Raises:
-        ValueError: ``df`` is below 3.
+        ValueError: ``df`` is below 2.
     """
-    if df < 3:
-        raise ValueError(f"a cubic spline has at least 3 coefficients beyond the constant, found {df}")
+    if df < 2:
+        raise ValueError(f"a curve has at least 2 coefficients beyond the constant, found {df}")
     m = len(process.events)
     parts = min(_MOST_PARTS, process.n // width)
     if min(m, process.n - m) < _LEAST_EVENTS or parts < 5 * df:
@@ -105,9 +106,8 @@ def trend(process: Process, width: int, generator: np.random.Generator, df: int 
 
 
 def _basis(x: np.ndarray, df: int) -> np.ndarray:
-    """Cubic B-splines on [0, 1] with evenly spaced knots: [n, df + 1]; they add up to 1, so a constant is among their sums."""
-    inner = np.linspace(0, 1, df - 1)[1:-1]
-    return BSpline.design_matrix(x, np.concatenate([np.zeros(4), inner, np.ones(4)]), 3).toarray()
+    """Natural cubic splines on [0, 1] with evenly spaced knots: [n, df + 1], each 1 at its knot; they add up to 1, a constant."""
+    return CubicSpline(np.linspace(0, 1, df + 1), np.eye(df + 1), bc_type="natural")(x)
 
 
 def _fit(events: np.ndarray, sizes: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float] | None:

@@ -76,11 +76,68 @@ class OrderSettings(Strict):
         0.125,
         gt=0,
         lt=0.5,
-        description="Share of training by which the checkpoint lies (the last one up to there) whose log-probabilities of rows not yet seen "
-        "tell how easy their content is.",
+        description="Share of training by which the checkpoint lies (the last one up to there) whose log-probabilities of rows not yet "
+        "seen tell how easy their content is.",
     )
+    checkpoints: int = Field(24, ge=3, description="Most checkpoints in the panel of rows by checkpoints, spread evenly over training.")
     exposure_bins: int = Field(8, gt=1, description="Parts of training in which rows are grouped by their exposure step.")
     age_bins: int = Field(8, gt=1, description="Groups of the age of an exposure, each half as old as the next one.")
+
+
+class ProcessSettings(Strict):
+    """Whether memorized rows are a homogeneous process along the order."""
+
+    margin: float = Field(0.1, gt=0, lt=1, description="Smallest distance of interest of the dispersion index from 1.")
+    width: int = Field(5, ge=2, description="Sampled rows to a bin, where the claim is decided.")
+    widths: list[Annotated[int, Field(ge=2)]] = Field(
+        [2, 5, 10, 20, 50, 100, 200], description="Sampled rows to a bin in the figure over widths."
+    )
+    quantile_width: int = Field(100, ge=2, description="Sampled rows to a bin in the figure of quantiles.")
+    lags: int = Field(20, ge=1, description="Lags of the autocorrelation, in bins of `width`.")
+    trend_df: int = Field(3, ge=2, le=20, description="Coefficients of the smooth rate beyond a constant.")
+    replicates: int = Field(999, ge=99, description="Replicates of each bootstrap.")
+
+
+class TaxonomySettings(Strict):
+    """How memorized rows are divided."""
+
+    copies: int = Field(5, ge=0, description="A memorized row that its order holds more often than this is recited, whatever its text.")
+
+
+class LabelSettings(Strict):
+    """Above which gap between the best and the second logit a label equals the one computed in float32.
+
+    On the embedded suite's checkpoints the gaps that half precision and float32 find differ by at most 0.04 (float16) and 0.2 (bfloat16),
+    and no label differs at a gap above 0.004 and 0.04; logits of large models are larger, and their steps with them.
+    """
+
+    float32: float = Field(1e-5, ge=0, description="Gap in float32, where only the sequence of additions differs.")
+    float16: float = Field(0.05, ge=0, description="Gap in float16.")
+    bfloat16: float = Field(0.5, ge=0, description="Gap in bfloat16.")
+
+
+class ForgettingSettings(Strict):
+    """For how long memorized rows stay memorized."""
+
+    intervals: int = Field(6, ge=1, le=50, description="Intervals of age within which the hazard of being forgotten is taken as constant.")
+    replicates: int = Field(199, ge=39, description="Resamples of clusters for the intervals.")
+
+
+class PredictionSettings(Strict):
+    """What early checkpoints and smaller models tell of later and larger ones."""
+
+    checkpoints: int = Field(18, ge=2, description="Most checkpoints, evenly spread, in the matrix of correlations between them.")
+
+
+class PublishedSettings(Strict):
+    """Analysis of published lists of memorized rows."""
+
+    width: int = Field(1024, ge=2, description="Successive rows of the order to a bin, where the claim on the process is decided.")
+    widths: list[Annotated[int, Field(ge=2)]] = Field(
+        [256, 1024, 4096, 16384, 65536, 262144], description="Rows to a bin in the figure over widths."
+    )
+    block: int = Field(100, ge=1, description="Successive batches that make a cluster where neighbours may depend on each other.")
+    knots: int = Field(6, ge=3, le=20, description="Knots of the spline that checks whether the trend is straight.")
 
 
 class AnalyseSettings(Strict):
@@ -96,6 +153,9 @@ class AnalyseSettings(Strict):
     recency_window: float = Field(
         0.1, gt=0, lt=0.5, description="Last share of the rows seen that is set apart, to tell position from recency."
     )
+    forgetting: ForgettingSettings = Field(default_factory=ForgettingSettings, description="Survival of memorized rows.")
+    prediction: PredictionSettings = Field(default_factory=PredictionSettings, description="Forecasts of what is memorized.")
+    published: PublishedSettings = Field(default_factory=PublishedSettings, description="Published lists of memorized rows.")
     bins: int = Field(20, gt=1, description="Parts of the training order in the figure over positions.")
     simulations: int = Field(100, ge=40, description="Simulated samples per truth in the calibration of each claim.")
     cluster_correlation: float = Field(
@@ -105,6 +165,11 @@ class AnalyseSettings(Strict):
     profiles: ProfileSettings = Field(default_factory=ProfileSettings, description="Causal profiles of rows by cohort.")
 
     order: OrderSettings = Field(default_factory=OrderSettings, description="Checks of the order regression.")
+
+    process: ProcessSettings = Field(default_factory=ProcessSettings, description="Memorized rows as a process along the order.")
+
+    taxonomy: TaxonomySettings = Field(default_factory=TaxonomySettings, description="Recite, reconstruct, recollect.")
+    labels: LabelSettings = Field(default_factory=LabelSettings, description="Gaps of the logits above which labels are exact.")
 
     @property
     def log_odds_margin(self) -> float:
