@@ -180,7 +180,7 @@ def linear(y: np.ndarray, x: np.ndarray, clusters: np.ndarray, names: tuple[str,
     y = np.asarray(y, dtype=float)
     problem = _unusable(x, clusters)
     if problem:
-        return _no_fit(names, len(y), clusters, None, "OLS", problem)
+        return no_fit(names, len(y), clusters, None, "OLS", problem)
     method = "OLS, cluster jackknife (CV3)"
     if weights is None or np.ptp(weights) == 0:
         w = np.ones(len(y))
@@ -217,7 +217,7 @@ def firth_logistic(y: np.ndarray, x: np.ndarray, clusters: np.ndarray, names: tu
     if not 0 < y.sum() < len(y):
         problem = f"{'all' if y.sum() else 'none'} of {len(y)} units are events"
     if problem:
-        return _no_fit(names, len(y), clusters, int(y.sum()), method, problem)
+        return no_fit(names, len(y), clusters, int(y.sum()), method, problem)
     w = np.ones(len(y)) if equal else _scaled(np.asarray(weights, dtype=float), y)
     beta = np.zeros(x.shape[1])
     share = (w @ y + 0.5) / (w.sum() + 1)
@@ -267,24 +267,38 @@ def _jackknife(
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Covariance [k, k], effective number of clusters [k] and number of clusters.
 
-    Leaving cluster g out moves the coefficients by −(M − M_g)⁻¹ s_g, M = Σ weight·xxᵀ being the information and s_g the cluster's score;
-    the covariance is (G − 1)/G times the sum of these moves' squares. With B = Σ varies·xxᵀ, the variance of the score if units were
-    independent, a cluster's share in coefficient j is that of M⁻¹ B_g M⁻¹ in M⁻¹ B M⁻¹; the effective number is (Σ share)²/Σ share².
+    With M = Σ weight·xxᵀ the information and B = Σ varies·xxᵀ the variance of the score if units were independent, a cluster's share in
+    coefficient j is that of M⁻¹ B_g M⁻¹ in M⁻¹ B M⁻¹.
     """
     order = np.argsort(clusters, kind="stable")
     starts = np.flatnonzero(np.diff(clusters[order], prepend=clusters[order[0]] - 1))
-    count, k = len(starts), x.shape[1]
     x, weights, varies = x[order], weights[order], varies[order]
-    sums = np.add.reduceat(score[order], starts, axis=0)
     parts = _moments(x, weights, starts)
-    whole = parts.sum(axis=0)
-    moves = _solve(whole, parts, sums)
-    covariance = (count - 1) / count * moves.T @ moves
-    inverse = np.linalg.inv(whole)
+    inverse = np.linalg.inv(parts.sum(axis=0))
     shares = np.add.reduceat((x @ inverse) ** 2 * varies[:, None], starts, axis=0)
-    if not (shares > 0).any(axis=0).all():
-        return covariance, np.ones(k), count
-    return covariance, shares.sum(axis=0) ** 2 / (shares**2).sum(axis=0), count
+    covariance, effective = clustered(parts, np.add.reduceat(score[order], starts, axis=0), shares)
+    return covariance, effective, len(starts)
+
+
+def clustered(parts: np.ndarray, sums: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cluster jackknife (CV3) from sums over clusters.
+
+    Leaving cluster g out moves the coefficients by −(M − M_g)⁻¹ s_g, M being the sum of all M_g; the covariance is (G − 1)/G times the sum
+    of these moves' squares. The effective number of clusters of a coefficient is (Σ share)²/Σ share².
+
+    Args:
+        parts: information M_g of each cluster [G, k, k].
+        sums: score s_g of each cluster [G, k].
+        shares: each cluster's share in the variance of each coefficient, up to a factor [G, k].
+
+    Returns:
+        Covariance [k, k] and effective number of clusters [k].
+    """
+    count = len(parts)
+    moves = _solve(parts.sum(axis=0), parts, sums)
+    squares = (shares**2).sum(axis=0)
+    effective = np.where(squares > 0, shares.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1.0), 1.0)
+    return (count - 1) / count * moves.T @ moves, effective
 
 
 def _moments(x: np.ndarray, weights: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -314,7 +328,8 @@ def _unusable(x: np.ndarray, clusters: np.ndarray) -> str | None:
     return None
 
 
-def _no_fit(names: tuple[str, ...], n: int, clusters: np.ndarray, events: int | None, method: str, problem: str) -> Fit:
+def no_fit(names: tuple[str, ...], n: int, clusters: np.ndarray, events: int | None, method: str, problem: str) -> Fit:
+    """A fit without coefficients that says why."""
     k = len(names)
     empty = np.full(k, math.nan)
     return Fit(names, empty, np.full((k, k), math.nan), empty, n, len(np.unique(clusters)), events, math.nan, method, problem)

@@ -105,15 +105,26 @@ def _binary(regression: Regression, place: int, correlation: float) -> _Outcomes
 def _continuous(regression: Regression, place: int) -> _Outcomes:
     column, weights = regression.x[:, place], regression.weights
     flat = regression.y - regression.fit.coefficients[place] * column
-    joint = np.cov(flat, column, aweights=weights)
 
     def outcomes(
         generator: np.random.Generator, truth: float, rows: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        # the slope b with b / SD(flat + b · column) = truth: b²(1 − truth²·var) − 2·truth²·cov·b − truth²·var(flat) = 0
-        square = truth**2
-        a, b, c = 1 - square * joint[1, 1], -2 * square * joint[0, 1], -square * joint[0, 0]
-        slope = (-b + np.sign(truth) * np.sqrt(b * b - 4 * a * c)) / (2 * a)
-        return (flat + slope * column)[rows], None if weights is None else weights[rows]
+        planted = flat + slope_in_sd(flat, column, truth, weights) * column
+        return planted[rows], None if weights is None else weights[rows]
 
     return outcomes
+
+
+def slope_in_sd(flat: np.ndarray, column: np.ndarray, truth: float, weights: np.ndarray | None = None) -> float:
+    """The slope b for which b / SD(flat + b · column) is ``truth``; it solves b²(1 − truth²·var) − 2·truth²·cov·b − truth²·var(flat) = 0.
+
+    Args:
+        flat: an outcome without the effect [n].
+        column: that the effect is on [n].
+        truth: wanted, in standard deviations of the outcome with the effect.
+        weights: of the units [n].
+    """
+    joint = np.cov(flat, column, aweights=weights)
+    square = truth**2
+    a, b, c = 1 - square * joint[1, 1], -2 * square * joint[0, 1], -square * joint[0, 0]
+    return float((-b + np.sign(truth) * np.sqrt(b * b - 4 * a * c)) / (2 * a))

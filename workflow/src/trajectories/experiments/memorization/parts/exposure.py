@@ -1,0 +1,301 @@
+"""Rows by checkpoints: what an exposure does by when it happened and by how long ago that is.
+
+At one checkpoint exposure step and age are one thing. Over checkpoints they are not, but exposure step + age = period, so their linear
+parts can be told apart only if the period is known from elsewhere. Here it is: rows never seen, or not yet seen, get the period's effect
+alone,
+
+    outcome(row, checkpoint) = row + period(checkpoint) + seen · [by exposure step + by age],
+
+under two restrictions. The period does to seen rows what it does to unseen ones (parallel trends; in a shuffled order, where rows that are
+seen early, late or never differ by chance alone, they hold on average). And exposure step and age add up: an age means the same whatever
+the step. At checkpoints where no row is unseen, period and the sum of the two cannot be told apart: these checkpoints then inform the bends
+of both parts, and their linear parts come from the other checkpoints.
+
+Rows that are seen once in the whole order take part, and rows never seen. Checkpoints are chosen evenly over training, since the first ones
+of a logarithmic sequence know nothing of any row. Two comparisons are made: *within rows*, each row with itself before it was seen, and
+*between rows*, with the predictors of easy text and a coefficient of each per checkpoint. The first needs no luck in content and is far
+more precise; the second does not need rows to keep their distance from each other over training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from trajectories.analysis import AnalysisContext
+from trajectories.experiments.memorization.findings import Calibrand, Findings, Simulation
+from trajectories.experiments.memorization.hypotheses import SHIFT
+from trajectories.experiments.memorization.panel import COVARIATES, clusters
+from trajectories.experiments.memorization.parts.order import UNSEARCHED
+from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, SCORE, spread
+from trajectories.experiments.memorization.run import Run
+from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.experiments.memorization.simulations import clusters_of, slope_in_sd
+from trajectories.statistics.claims import MIN_EVENTS, Claim, Result, objection, row
+from trajectories.statistics.intervals import t_interval
+from trajectories.statistics.order_regression import Fit
+from trajectories.statistics.panel_regression import panel_regression
+
+WITHIN, BETWEEN = "within rows", "between rows"
+LEAST_CELLS = 60
+"""Exposure steps, ages or both that fewer rows at fewer checkpoints have reached get no effect of their own."""
+_STEP, _AGE = "exposure step", "age"
+
+
+def claims(settings: AnalyseSettings) -> dict[str, Claim]:
+    """What an exposure leaves, by when it happened and how long ago."""
+    shift = settings.shift_margin
+    found = [
+        Claim(
+            "late-exposures-stronger",
+            "memorization",
+            "late-exposures-stronger",
+            "An exposure late in training leaves more than an early one of the same age.",
+            f"At equal age, what an exposure does to the log-probability rises from the first to the last step by more than {shift:.3f} "
+            "standard deviations.",
+            "Age alone: later rows are remembered better because less time has passed since they were seen.",
+            "exposure_step_logprob",
+            SHIFT,
+            shift,
+            role="descriptive",
+        ),
+        Claim(
+            "traces-fade",
+            "memorization",
+            "traces-fade",
+            "What an exposure leaves fades as training goes on.",
+            f"At equal exposure step, what an exposure does to the log-probability falls by more than {shift:.3f} standard deviations over "
+            "an age as long as training.",
+            "Nothing is forgotten: what was left at first stays.",
+            "exposure_age_logprob",
+            SHIFT,
+            shift,
+            sided="less",
+            role="descriptive",
+        ),
+    ]
+    return {claim.id: claim for claim in found}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows by checkpoints.
+
+    Attributes:
+        outcome: [n, t].
+        exposed: exposure step as a share of training, the same at every checkpoint; NaN for rows never seen [n].
+        age: share of training since the exposure; NaN before it [n, t].
+        facts: predictors of easy text [n, p].
+        labels: cluster of each row [n].
+        weights: [n], the mean over seen and over never-seen rows being 1, or None.
+    """
+
+    outcome: np.ndarray
+    exposed: np.ndarray
+    age: np.ndarray
+    facts: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray | None
+
+    def rows(self, which: np.ndarray, labels: np.ndarray) -> Cells:
+        """Some of the rows, in other clusters."""
+        weights = None if self.weights is None else self.weights[which]
+        return Cells(self.outcome[which], self.exposed[which], self.age[which], self.facts[which], labels, weights)
+
+    @property
+    def unit(self) -> float:
+        """Standard deviation of the outcome at the last checkpoint over the rows that it has seen."""
+        seen = np.isfinite(self.age[:, -1])
+        return spread(self.outcome[seen, -1], None if self.weights is None else self.weights[seen])
+
+
+def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
+    """Effects by exposure step and age (table ``exposure``), and the claims on their linear parts.
+
+    A branch is left out: its checkpoints begin with it, and the rows that it has in common with its parent were seen before.
+    """
+    settings = context.settings
+    if run.model.parent is not None:
+        return
+    steps = even_steps(run.steps, settings.order.checkpoints)
+    for outcome in (LOGPROB, SCORE, MEMORIZED):
+        cells = cells_of(run, steps, outcome)
+        if cells is None:
+            continue
+        for comparison in (WITHIN, BETWEEN):
+            place = {"model": run.model.name, "outcome": outcome, "comparison": comparison}
+            found.add("exposure", *(place | effect for effect in effects(cells, comparison, settings)))
+        if outcome == LOGPROB:
+            _decide(run, cells, settings, found)
+
+
+def compare(runs: list[Run], context: AnalysisContext, found: Findings) -> None:
+    """What the linear parts rest on."""
+    if not found.extra.get("exposure"):
+        return
+    never = any((run.items["kind"] == "never").any() for run in runs)
+    found.note(
+        "Exposure step and age add up to the period, so their linear parts are told apart only because rows "
+        + ("never seen carry the period's effect" if never else "not yet seen carry the period's effect, as long as there are any")
+        + "; this assumes that the period does to seen rows what it does to those, and that an age means the same at every exposure step."
+    )
+
+
+def even_steps(steps: np.ndarray, most: int) -> np.ndarray:
+    """At most so many trained checkpoints, as evenly over training as they come; the last one is among them."""
+    targets = np.linspace(0, steps[-1], most + 1)[1:]
+    nearest = np.abs(steps[None, :] - targets[:, None]).argmin(axis=1)
+    chosen = np.unique(steps[nearest])
+    return chosen[chosen > 0]
+
+
+def cells_of(run: Run, steps: np.ndarray, outcome: str) -> Cells | None:
+    """The panel of one outcome; None where it was not measured, is too rare, or no row is seen or unseen."""
+    if outcome not in run.outcomes or len(steps) < 3:
+        return None
+    exposures = run.exposures
+    times = exposures.groupby("item_id")["row"].agg(["size", "max"]).reindex(run.items["item_id"])
+    count = times["size"].fillna(0).to_numpy()
+    kind = run.items["kind"].to_numpy()
+    chosen = ((kind == "row") & (count == 1)) | ((kind == "never") & (count == 0))
+    last = max(run.final * run.model.rows_per_step - 1, 1)
+    exposed = times["max"].to_numpy(dtype=float)[chosen] / last
+    taken = steps * run.model.rows_per_step - 1
+    age = taken[None, :] / last - exposed[:, None]
+    age = np.where(age >= 0, age, np.nan)
+    values = run.outcomes[outcome][np.ix_(chosen, np.searchsorted(run.steps, steps))].astype(float)
+    events = int(values[np.isfinite(age[:, -1]), -1].sum())
+    few = outcome == MEMORIZED and min(events, len(values) - events) < MIN_EVENTS
+    if few or not np.isfinite(age).any() or not np.isnan(age).any():
+        return None
+    items = run.items[chosen].reset_index(drop=True)
+    facts = items[list(COVARIATES)].to_numpy(dtype=float)
+    spreads = facts.std(axis=0)
+    facts = ((facts - facts.mean(axis=0)) / np.where(spreads > 0, spreads, 1))[:, spreads > 0]
+    weights = None
+    if "weight" in items and items["weight"].nunique() > 1:
+        weights = (items["weight"] / items.groupby("kind")["weight"].transform("mean")).to_numpy(dtype=float)
+    return Cells(values, exposed, age, facts, clusters(items, exposures, None), weights)
+
+
+def effects(cells: Cells, comparison: str, settings: AnalyseSettings) -> Iterator[dict[str, Any]]:
+    """What an exposure does, in standard deviations (shares for ``memorized``), against a row not seen.
+
+    Yields:
+        ``by`` (``exposure step``, ``age`` or ``both``), the ends of the exposure step and of the age (shares of training), estimate with
+        its standard error and 95 % interval, and how many rows and cells it rests on. Effects by one are averaged over the other, with the
+        weights that the panel's cells have.
+    """
+    steps, ages = _bins(cells, settings)
+    unit = 1.0 if set(np.unique(cells.outcome)) <= {0.0, 1.0} else cells.unit
+    inside = [(_STEP, *edges) for edges in steps] + [(_AGE, *edges) for edges in ages]
+    masks = np.stack([_within(cells, *which) for which in inside])
+    sizes = masks.sum(axis=(1, 2))
+    reference = len(steps) + int(np.argmax(sizes[len(steps) :]))
+    used = [i for i in range(len(inside)) if sizes[i] >= LEAST_CELLS]
+    free = [i for i in used if i != reference]
+    fit = _fit(cells, masks[free], [str(i) for i in free], comparison)
+    if fit.problem is None:
+        share = {by: np.array([sizes[i] if inside[i][0] == by and i in used else 0 for i in range(len(inside))]) for by in (_STEP, _AGE)}
+        for i in used:
+            by = inside[i][0]
+            other = _AGE if by == _STEP else _STEP
+            contrast = share[other] / share[other].sum()
+            contrast[i] = 1.0
+            vector = np.array([contrast[j] for j in free])
+            edges = {_STEP: (0.0, 1.0), _AGE: (0.0, 1.0)} | {by: inside[i][1:]}
+            yield _effect(by, edges, fit, vector, unit, masks[i])
+    both = [(s, a) for s in steps for a in ages]
+    crossed = [_within(cells, _STEP, *s) & _within(cells, _AGE, *a) for s, a in both]
+    kept = [i for i, mask in enumerate(crossed) if mask.sum() >= LEAST_CELLS]
+    whole = _fit(cells, np.stack([crossed[i] for i in kept]), [str(i) for i in kept], comparison) if kept else None
+    if whole is not None and whole.problem is None:
+        for j, i in enumerate(kept):
+            yield _effect("both", {_STEP: both[i][0], _AGE: both[i][1]}, whole, np.eye(len(kept))[j], unit, crossed[i])
+
+
+def linear_part(cells: Cells, claim: str, settings: AnalyseSettings, comparison: str = WITHIN) -> Fit:
+    """The panel regression whose first coefficient a claim is about: linear in exposure step with the age in bins, or the reverse."""
+    steps, ages = _bins(cells, settings)
+    by, other, edges = (_STEP, _AGE, ages) if claim == "late-exposures-stronger" else (_AGE, _STEP, steps)
+    seen = np.isfinite(cells.age)
+    column = np.where(seen, cells.exposed[:, None] if by == _STEP else cells.age, 0.0)
+    masks = [mask for e in edges if (mask := _within(cells, other, *e)).sum() >= LEAST_CELLS]
+    return _fit(cells, np.stack([column, *masks]), [by, *(f"{other} {i}" for i in range(len(masks)))], comparison)
+
+
+def simulation(cells: Cells, claim: str, settings: AnalyseSettings) -> Simulation:
+    """The simulated analysis of a linear part: whole clusters of rows are drawn, keep their real outcomes, and get a part of known size."""
+    fit = linear_part(cells, claim, settings)
+    seen = np.isfinite(cells.age)
+    column = np.where(seen, cells.exposed[:, None] if fit.names[0] == _STEP else cells.age, 0.0)
+    flat = cells.outcome - fit.coefficients[0] * column
+    last = seen[:, -1]
+    draw = clusters_of(cells.labels)
+    weights = None if cells.weights is None else cells.weights[last]
+
+    def simulate(generator: np.random.Generator, truth: float) -> Result:
+        rows, labels = draw(generator)
+        slope = slope_in_sd(flat[last, -1], column[last, -1], truth, weights)
+        drawn = replace(cells, outcome=flat + slope * column).rows(rows, labels)
+        return linear_part(drawn, claim, settings).result(fit.names[0], drawn.unit)
+
+    return simulate
+
+
+def _decide(run: Run, cells: Cells, settings: AnalyseSettings, found: Findings) -> None:
+    caveat = "" if run.items.loc[run.items["kind"] == "row", "copies_known"].all() else UNSEARCHED
+    for name, claim in claims(settings).items():
+        for comparison in (WITHIN, BETWEEN):
+            fit = linear_part(cells, name, settings, comparison)
+            result = fit.result(fit.names[0], cells.unit) if fit.problem is None else Result(math.nan, problem=fit.problem)
+            group = "" if comparison == WITHIN else comparison
+            found.claims.append(row(claim, result, run.model.name, run.final, group, role="descriptive", caveat=caveat))
+            if comparison == WITHIN and fit.problem is None:
+                found.calibrands.append(Calibrand(claim, run.model.name, simulation(cells, name, settings), objection(result)))
+
+
+def _bins(cells: Cells, settings: AnalyseSettings) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """Ends of the exposure steps' bins, evenly over training, and of the ages', each half as old as the next."""
+    edges = np.linspace(0, 1, settings.order.exposure_bins + 1)
+    ages = [0.0, *(0.5 ** np.arange(settings.order.age_bins - 1, -1, -1))]
+    return list(pairwise(edges.tolist())), list(pairwise(ages))
+
+
+def _within(cells: Cells, by: str, low: float, high: float) -> np.ndarray:
+    """Whether a row is seen and its exposure step or age lies in [low, high), the last bin's end included [n, t]."""
+    value = np.broadcast_to(cells.exposed[:, None], cells.age.shape) if by == _STEP else cells.age
+    with np.errstate(invalid="ignore"):
+        return np.isfinite(cells.age) & (value >= low) & ((value < high) | (high == 1.0))
+
+
+def _fit(cells: Cells, columns: np.ndarray, names: list[str], comparison: str) -> Fit:
+    facts = cells.facts if comparison == BETWEEN else np.empty((len(cells.outcome), 0))
+    return panel_regression(cells.outcome, columns, facts, cells.labels, names, unit_effects=comparison == WITHIN, weights=cells.weights)
+
+
+def _effect(by: str, edges: dict[str, tuple[float, float]], fit: Fit, vector: np.ndarray, unit: float, mask: np.ndarray) -> dict[str, Any]:
+    result = fit.combined(dict(zip(fit.names, vector.tolist(), strict=True)), unit)
+    low, high = t_interval(result.estimate, result.stderr, result.df)
+    (step_low, step_high), (age_low, age_high) = edges[_STEP], edges[_AGE]
+    return {
+        "by": by,
+        "step_low": step_low,
+        "step_high": step_high,
+        "age_low": age_low,
+        "age_high": age_high,
+        "estimate": result.estimate,
+        "stderr": result.stderr,
+        "ci_low": low,
+        "ci_high": high,
+        "n": int(mask.any(axis=1).sum()),
+        "cells": int(mask.sum()),
+        "n_clusters": fit.n_clusters,
+        "unit": unit,
+        "method": fit.method,
+    }
