@@ -1,8 +1,8 @@
 """What makes a text easy to continue without having learnt it by heart; none of it needs a model.
 
-The templates are those of Prashanth et al. 2024 (*Recite, Reconstruct, Recollect*, section 3): texts that repeat, or whose numbers count on,
-can be reconstructed from their beginning, whenever they were seen. Their heuristics (a chunk that stands at least twice in a row after any
-beginning of up to half the text; numbers that rise or fall, also in columns) are kept in spirit, and stated so that they can be checked.
+The templates are those of Prashanth et al. 2024 (*Recite, Reconstruct, Recollect*, section 3): texts that repeat, or whose numbers count
+on, can be reconstructed from their beginning, whenever they were seen. Their heuristics (a chunk that stands at least twice in a row after
+a beginning of up to half the text; numbers that rise or fall, also in columns) are kept in spirit, and stated so that they can be checked.
 """
 
 from __future__ import annotations

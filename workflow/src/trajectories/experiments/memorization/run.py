@@ -47,7 +47,8 @@ class Run:
         primary: whether this is the window that decides.
         items: stimuli of that window that the model's order shows at some time, and never-seen rows; one line per item [n].
         exposures: ``item_id, order, row, step`` of what the model is trained on.
-        outcomes: each of :data:`OUTCOMES`: array [n, t]; ``score`` is absent where it was not measured.
+        outcomes: each of :data:`OUTCOMES`: array [n, t]; ``score`` is absent where it was not measured. ``min_margin`` besides: the
+            smallest gap of the logits that the label of the longest measured span rests on.
     """
 
     model: Model
@@ -127,11 +128,13 @@ def scored(measured: pd.DataFrame, length: int) -> dict[str, np.ndarray]:
         length: tokens of the span that count; at most those that were measured.
 
     Returns:
-        Those of :data:`OUTCOMES` that the columns allow.
+        Those of :data:`OUTCOMES` that the columns allow, and ``min_margin``, which for a shorter span is a lower bound.
     """
     whole = bool((measured["n_tokens"] == length).all())
     matched = measured["matched"].to_numpy()
     found = {"memorized": matched >= length, "matched": np.minimum(matched, length) / length}
+    if "min_margin" in measured:
+        found["min_margin"] = measured["min_margin"].to_numpy(dtype=float)
     if "score" in measured:
         found["score"] = (
             measured["score"].to_numpy(dtype=float) if whole else np.array([np.mean(hits[:length]) for hits in measured["hits"]])

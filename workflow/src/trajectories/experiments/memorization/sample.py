@@ -57,9 +57,7 @@ def sample_rows(
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
 
 
-def inclusion(
-    rows: np.ndarray, n_rows: int, rows_per_step: int, size: int, strata: int, exclude: Collection[int] = ()
-) -> np.ndarray:
+def inclusion(rows: np.ndarray, n_rows: int, rows_per_step: int, size: int, strata: int, exclude: Collection[int] = ()) -> np.ndarray:
     """Probability with which :func:`sample_rows` draws each of some rows, whatever the seed.
 
     Who of a stratum's batches gives one row more is drawn, and so is which strata do; the probability is the mean over these draws.
