@@ -1,10 +1,9 @@
 """One effect estimated in several replicates (training runs) that share their units: inference about replicates and units at once.
 
 The units of an experiment (items, clusters) stand in every replicate, so an estimate has two sources of chance: which units were drawn, and
-which replicates. With the variance of each, the variance of the mean effect is at most their sum: two-way clustering subtracts what is due
-to a unit within a replicate, which both count (Cameron, Gelbach and Miller 2011, *J. Bus. Econ. Stat.* 29, section 2.3); with few replicates
-that term is badly known, and leaving it in errs on the safe side. The degrees of freedom are those of Satterthwaite (1946, *Biometrics
-Bulletin* 2).
+which replicates. With the variance of each, the variance of the mean effect is at most their sum: two-way clustering subtracts what is
+due to a unit within a replicate, which both count (Cameron, Gelbach and Miller 2011, *J. Bus. Econ. Stat.* 29); with few replicates that
+term is badly known, and leaving it in errs on the safe side. The degrees of freedom are those of Satterthwaite (1946, *Biometrics* 2).
 """
 
 from __future__ import annotations
@@ -37,7 +36,9 @@ def over_replicates(
     finite = [(weight, np.asarray(e, dtype=float)[np.isfinite(e)]) for weight, e in groups]
     fewest = min((len(values) for _, values in finite), default=0)
     if fewest < least or not result.finite or not np.isfinite(result.stderr):
-        return replace(result, method=f"{result.method}; conditional on {'this run' if fewest == 1 and len(finite) == 1 else f'these {what}'}")
+        return replace(
+            result, method=f"{result.method}; conditional on {'this run' if fewest == 1 and len(finite) == 1 else f'these {what}'}"
+        )
     parts = [(weight**2 * float(values.var(ddof=1)) / len(values), len(values) - 1) for weight, values in finite]
     total = result.stderr**2 + sum(variance for variance, _ in parts)
     df = total**2 / (result.stderr**4 / result.df + sum(variance**2 / left for variance, left in parts))

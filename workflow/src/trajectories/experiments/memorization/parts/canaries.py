@@ -1,7 +1,7 @@
 """Canaries: random sequences planted a known number of times at places drawn at random.
 
-Since places are random, an effect of the place is caused by it, for that model. Two effects are told apart: that on the last checkpoint, where
-a later place is also a younger age, and that at equal age, where every canary is measured at the first checkpoint after its last copy.
+Since places are random, an effect of the place is caused by it, for that model. Two effects are told apart: that on the last checkpoint,
+where a later place is also a younger age, and that at equal age, where every canary is measured at the first checkpoint after its last copy.
 """
 
 from __future__ import annotations
@@ -162,28 +162,38 @@ def fresh(run: Run) -> pd.DataFrame:
     )
 
 
-def columns(sample: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+def columns(sample: pd.DataFrame, outcome: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Columns of a regression over canaries: their place, their number of copies (a level each, as places were drawn), and their age.
+
+    Means may depend on the place more for some copies than for others: the product of the two, centred, takes up what would be noise and
+    leaves the place's coefficient an average over canaries (Lin 2013, *Ann. Appl. Stat.* 7).
 
     Args:
         sample: ``place, n_seen`` and perhaps ``age``, as of :func:`placed` or :func:`fresh`.
+        outcome: log odds go without the product.
     """
     copies = sample["n_seen"].to_numpy()
     covariates = {"log2 exposures": np.log2(copies.astype(float))}
     covariates |= {f"{int(c)} copies": (copies == c).astype(float) for c in np.unique(copies)}
+    place, level = sample["place"].to_numpy(dtype=float), np.log2(copies.astype(float))
+    if outcome != MEMORIZED:
+        covariates["place × log2 exposures"] = (place - place.mean()) * (level - level.mean())
     if "age" in sample:
         age = sample["age"].to_numpy(dtype=float)
         covariates |= {"age": age, "age²": age**2}
-    return order_regression.design(sample["place"].to_numpy(dtype=float), covariates)
+    return order_regression.design(place, covariates)
 
 
 def regress(sample: pd.DataFrame) -> dict[str, Regression] | None:
     """Both outcomes on the canaries' places; the canary is the cluster. None with fewer than :data:`LEAST_CANARIES`."""
     if len(sample) < LEAST_CANARIES:
         return None
-    x, names = columns(sample)
     labels = np.arange(len(sample))
-    return {o: fit_outcome(o, sample[o].to_numpy(dtype=float), x, labels, names) for o in (MEMORIZED, LOGPROB)}
+    fitted = {}
+    for outcome in (MEMORIZED, LOGPROB):
+        x, names = columns(sample, outcome)
+        fitted[outcome] = fit_outcome(outcome, sample[outcome].to_numpy(dtype=float), x, labels, names)
+    return fitted
 
 
 def doublings(sample: pd.DataFrame) -> Result:
