@@ -6,7 +6,18 @@ import pandas as pd
 
 from trajectories.analysis import RECOVERY, Analysis, AnalysisContext, empty
 from trajectories.experiments.memorization.findings import Calibrand, Findings
-from trajectories.experiments.memorization.parts import canaries, content, description, exposure, labels, order, profiles, taxonomy, trial
+from trajectories.experiments.memorization.parts import (
+    canaries,
+    content,
+    description,
+    exposure,
+    labels,
+    order,
+    process,
+    profiles,
+    taxonomy,
+    trial,
+)
 from trajectories.experiments.memorization.run import Run, runs
 from trajectories.statistics.calibration import joined, power, rates, simulated
 from trajectories.statistics.claims import table
@@ -14,8 +25,8 @@ from trajectories.statistics.claims import table
 OWN = ["model", "step", "metric", "level", "group", "setting", "value", "stderr", "ci_low", "ci_high", "n", "method"]
 
 EVERY_WINDOW = (description.analyse, taxonomy.analyse, labels.analyse, order.analyse, content.analyse)
-PRIMARY_WINDOW = (exposure.analyse, canaries.analyse, profiles.analyse, trial.analyse)
-ACROSS_MODELS = (order.compare, content.compare, exposure.compare, profiles.compare, trial.compare)
+PRIMARY_WINDOW = (exposure.analyse, canaries.analyse, profiles.analyse, trial.analyse, process.analyse)
+ACROSS_MODELS = (order.compare, content.compare, exposure.compare, profiles.compare, trial.compare, process.compare)
 
 
 def analyse(context: AnalysisContext) -> Analysis:

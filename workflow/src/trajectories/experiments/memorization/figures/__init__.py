@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trajectories.experiments.memorization.figures import canaries, profiles, rows
+from trajectories.experiments.memorization.figures import canaries, process, profiles, rows
 from trajectories.figures import Figure, FigureContext
 
-PARTS = (rows.figures, profiles.figures, canaries.figures)
+PARTS = (rows.figures, process.figures, profiles.figures, canaries.figures)
 
 
 def figures(context: FigureContext) -> list[Figure]:
