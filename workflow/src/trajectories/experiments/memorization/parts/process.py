@@ -169,7 +169,7 @@ def own_places(items: pd.DataFrame, exposures: pd.DataFrame, generator: np.rando
     row = items["item_id"].map(certain)
     group = items.set_index("item_id")["copy_group"]
     unsure = own[~own["item_id"].isin(certain.index)]
-    places = pd.DataFrame({"group": unsure["item_id"].map(group), "row": unsure["row"]}).drop_duplicates()
+    places = pd.DataFrame({"group": group.loc[unsure["item_id"]].to_numpy(), "row": unsure["row"].to_numpy()}).drop_duplicates()
     taken = pd.MultiIndex.from_arrays([group.loc[certain.index], certain])
     places = places[~pd.MultiIndex.from_frame(places).isin(taken)]
     places = places.iloc[generator.permutation(len(places))]
