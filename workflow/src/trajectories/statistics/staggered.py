@@ -150,19 +150,20 @@ class Panel:
         residuals = self._residuals[order].astype(np.float32)
         bounds = np.concatenate([[0], np.cumsum(self.counts)])
         periods = np.arange(self.y.shape[1])
-        effects, differences = [], []
+        effects, differences = (np.empty((draws, len(self.cohorts.base), len(periods)), dtype=np.float32) for _ in range(2))
         for start in range(0, draws, _CHUNK):
-            many = min(_CHUNK, draws - start)
-            multipliers = generator.standard_normal((many, int(labels.max()) + 1), dtype=np.float32)[:, labels[order]]
-            moved = np.zeros((many, len(self.sizes), len(periods)), dtype=np.float32)
+            many = slice(start, min(start + _CHUNK, draws))
+            multipliers = generator.standard_normal((many.stop - start, int(labels.max()) + 1), dtype=np.float32)[:, labels[order]]
+            moved = np.zeros((many.stop - start, len(self.sizes), len(periods)), dtype=np.float32)
             for h, size in enumerate(self.sizes):
                 if size:
                     part = slice(bounds[h], bounds[h + 1])
                     moved[:, h] = multipliers[:, part] @ residuals[part] / size
-            effects.append(self._effects(moved))
-            differences.append(moved[:, :-1] - self._pooled(moved)[:, self.pool, periods])
+            effects[many] = self._effects(moved)
+            differences[many] = moved[:, :-1] - self._pooled(moved)[:, self.pool, periods]
         undefined = np.isnan(self.effects())
-        return tuple(np.where(undefined, np.float32(np.nan), np.concatenate(each)) for each in (effects, differences))  # type: ignore[return-value]
+        effects[:, undefined] = differences[:, undefined] = np.nan
+        return effects, differences
 
     def contrast(self, weights: np.ndarray, unit: float = 1.0, *, simple: bool = False) -> Result:
         """A weighted sum of effects with its cluster-robust standard error.
@@ -198,8 +199,9 @@ class Panel:
     @cached_property
     def _residuals(self) -> np.ndarray:
         """Outcomes less their cohort's mean, weighted, and scaled for its number of clusters [n, t]."""
-        pairs = np.unique(np.stack([self._place, self.clusters]), axis=1)
-        count = np.bincount(pairs[0], minlength=len(self.sizes)).astype(float)
+        labels = np.unique(self.clusters, return_inverse=True)[1]
+        pairs = np.unique(labels * len(self.sizes) + self._place)
+        count = np.bincount(pairs % len(self.sizes), minlength=len(self.sizes)).astype(float)
         scale = np.sqrt(count / np.maximum(count - 1, 1))[self._place]
         return (self.y - self.means[self._place]) * (scale if self.weights is None else scale * self.weights)[:, None]
 
