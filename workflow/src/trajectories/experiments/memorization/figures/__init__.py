@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trajectories.experiments.memorization.figures import canaries, process, profiles, rows
+from trajectories.experiments.memorization.figures import canaries, exposure, order, process, profiles, rows, trial
 from trajectories.figures import Figure, FigureContext
 
-PARTS = (rows.figures, process.figures, profiles.figures, canaries.figures)
+PARTS = (rows.figures, order.figures, exposure.figures, process.figures, profiles.figures, canaries.figures, trial.figures)
 
 
 def figures(context: FigureContext) -> list[Figure]:

@@ -1,17 +1,12 @@
-"""Rows seen and not yet seen over training, outcomes by place in the order, and the slopes of the order regression."""
+"""Rows seen and not yet seen over training, and outcomes by place in the order."""
 
 from __future__ import annotations
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from trajectories.figures import Figure, FigureContext, theme
 
-SLOPES = {
-    "slope_log_odds": ("slope-memorized", "odds of being memorized", "log odds ratio, last to first row seen", "late-rows-memorized"),
-    "slope_logprob": ("slope-likelihood", "log-probability", "SD of the span's log-probability, last to first row", "late-rows-likelier"),
-}
 PARTS = {"before": "#00768f", "recency window": "#c8442c"}
 
 
@@ -39,9 +34,7 @@ def figures(context: FigureContext) -> list[Figure]:
             steps_axis=True,
         ),
     ]
-    found += _positions(context)
-    found += [figure for metric in SLOPES for figure in _slope(context, metric)]
-    return found + _variants(context.claims, theme.model_order(table))
+    return found + _positions(context)
 
 
 def _positions(context: FigureContext) -> list[Figure]:
@@ -86,47 +79,3 @@ def _by_place(data: pd.DataFrame, title: str, models: list[str], percent: bool) 
     point = base.mark_point(size=40, opacity=1).encode(y=y, tooltip=tips)
     chart = alt.layer(interval, point, data=data).facet(alt.Facet("model:N", sort=models, title=None), columns=2)
     return chart.resolve_scale(y="independent")
-
-
-def _slope(context: FigureContext, metric: str) -> list[Figure]:
-    name, outcome, title, claim = SLOPES[metric]
-    data = context.trajectories[context.trajectories["metric"] == metric]
-    margins = context.claims.loc[context.claims["id"] == claim, "margin"]
-    if data.empty or margins.empty:
-        return []
-    margin = float(margins.iloc[0])
-    zone = alt.Chart(pd.DataFrame({"low": [-margin], "high": [margin]})).mark_rect(opacity=0.18, color="#8a9097", clip=True)
-    # early checkpoints have seen few rows; their intervals would leave no room for the others
-    steady = data[data["stderr"] <= 5 * margin]
-    reach = float(np.nanmax(np.abs(steady[["ci_low", "ci_high"]].to_numpy()))) if len(steady) else 5 * margin
-    y_range = [-max(reach, 1.5 * margin), max(reach, 1.5 * margin)]
-    lines = theme.trajectory(steady if len(steady) else data, title, reference=0.0, domain=y_range)
-    return [
-        Figure(
-            name,
-            f"Effect of the place in the order on the {outcome}",
-            f"Difference between the last and the first row seen ({title}) at each checkpoint, among rows seen once, the recency window "
-            "set apart; bands are 95 % intervals, the grey zone holds effects too small to matter. A band inside or below the zone rules "
-            "the effect out. Checkpoints whose standard error exceeds five margins are not drawn.",
-            alt.layer(zone.encode(y=alt.Y("low:Q", title=title), y2="high:Q"), lines),
-            steps_axis=True,
-        )
-    ]
-
-
-def _variants(claims: pd.DataFrame, models: list[str]) -> list[Figure]:
-    chosen = claims[claims["id"].isin([claim for *_, claim in SLOPES.values()])].copy()
-    few = chosen["n_events"].notna() & (chosen["n_events"] < 20)
-    chosen = chosen[~few]
-    if chosen.empty:
-        return []
-    chosen["group"] = chosen["group"].where(chosen["group"] != "", "primary")
-    return [
-        Figure(
-            "variants",
-            "The same question asked otherwise",
-            "The primary regression beside ones that include the recency window, or rows with copies dated by the latest or the first "
-            "exposure. Only the primary rows decide; the others show how much the answer hangs on that choice.",
-            theme.forest(chosen, models, primary_only=False),
-        )
-    ]
