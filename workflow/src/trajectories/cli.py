@@ -27,7 +27,10 @@ VERBS: dict[str, tuple[tuple[str, ...], str]] = {
     "analyse": (("experiment",), "turn measurements into trajectories and claims"),
     "figures": (("experiment",), "draw an experiment's figures"),
     "report": ((), "write the report"),
+    "plan": ((), "print what the configured run could tell, and the samples that its claims would take; makes nothing"),
 }
+FOR_PEOPLE = ("plan",)
+"""Verbs that only print: they have no recipe, since no result stands on them."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument(target, type=int if target == "step" else str)
         what = sub.add_mutually_exclusive_group()
         what.add_argument("--config", type=Path, default=Path("config.yaml"), help="configuration (default: config.yaml)")
-        what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
+        if verb not in FOR_PEOPLE:
+            what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
         sub.add_argument("--data-dir", type=Path)
@@ -92,7 +96,7 @@ def _run(args: argparse.Namespace) -> None:
         experiments=tuple(args.experiments.split(",")) if args.experiments else (),
         steps=tuple(int(step) for step in args.steps.split(",")) if args.steps else None,
     )
-    if args.recipe is None:
+    if getattr(args, "recipe", None) is None:
         import yaml
 
         from trajectories import config, experiments
@@ -104,6 +108,9 @@ def _run(args: argparse.Namespace) -> None:
                 raise UserError(f"--set expects KEY=VALUE, found '{pair}'.")
             given[key] = yaml.safe_load(value)
         resolved = config.resolve(given)
+        if args.verb in FOR_PEOPLE:
+            importlib.import_module(f"trajectories.verbs.{args.verb}").run(resolved)
+            return
         c = resolved.config
         machine = Machine(
             device=args.device or c.device,

@@ -1,6 +1,6 @@
 """The experiments: one module (or package) each, which nothing else names.
 
-A module ``trajectories.experiments.<name>`` says up to five things. A package may keep each in a file of its own (``stimuli.py``,
+A module ``trajectories.experiments.<name>`` says up to six things. A package may keep each in a file of its own (``stimuli.py``,
 ``analyse.py``, ``figures.py``, ``settings.py``), so that an edit of one reruns only what stands on it.
 
 ``Settings``
@@ -13,6 +13,8 @@ A module ``trajectories.experiments.<name>`` says up to five things. A package m
     how measurements become trajectories and claims.
 ``figures(context: FigureContext) -> list[Figure]``
     what is drawn.
+``plan(context: PlanContext) -> Plan``
+    optional: what the configured run could tell, and the sample that it would take.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ PARTS = {
     "stimuli": "stimuli",
     "analyse": "analyse",
     "figures": "figures",
+    "plan": "plan",
 }
 
 
