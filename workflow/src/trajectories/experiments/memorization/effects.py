@@ -120,8 +120,8 @@ def simulation(outcome: str, blocks: Sequence[Block], weights: Sequence[float] =
     """The simulated analysis of an effect: (generator, true effect on the claim's scale) → result.
 
     Clusters are drawn with replacement, jointly for all blocks. Differences of means: units keep their real residuals in all runs. Binary
-    outcomes are drawn from the fitted odds, with a normal latent variable that a cluster shares. Every run's slope deviates from the true one
-    by a normal draw with the standard deviation of the real runs' slopes.
+    outcomes are drawn from the fitted odds, with a normal latent variable that a cluster shares. Every run's slope deviates from the true
+    one by a normal draw with the standard deviation of the real runs' slopes.
 
     Args:
         correlation: binary outcomes: within-cluster correlation of the latent variable.

@@ -54,9 +54,9 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         claim(
             "rows-likelier",
             "Being met later in training raises the probability that the final model gives a natural row.",
-            f"Rows seen once, outside the last {window:.0%} of both orders: half the difference between their log-probabilities in the straight "
-            f"and the reversed order rises from the first to the last place {deviations}.",
-            "Content: rows that happen to stand late are easier. It cancels, since every row stands at p in one order and 1 − p in the other.",
+            f"Rows seen once, outside the last {window:.0%} of both orders: half the difference between their log-probabilities in the "
+            f"straight and the reversed order rises from the first to the last place {deviations}.",
+            "Content: rows that happen to stand late are easier. It cancels: a row stands at p in one order and at 1 − p in the other.",
             "trial_crossover_logprob",
         ),
         claim(

@@ -1,7 +1,8 @@
 """Canaries: random sequences planted a known number of times at places drawn at random.
 
 Since places are random, an effect of the place is caused by it, for that model. Two effects are told apart: that on the last checkpoint,
-where a later place is also a younger age, and that at equal age, where every canary is measured at the first checkpoint after its last copy.
+where a later place is also a younger age, and that at equal age, where every canary is measured at the first checkpoint after its last
+copy.
 """
 
 from __future__ import annotations

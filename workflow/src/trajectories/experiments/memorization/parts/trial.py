@@ -1,15 +1,16 @@
 """The randomized trial: runs that differ in nothing but the sequence of their rows, the course of the learning rate, and the seed.
 
-*Canaries'* places are drawn at random, so the slope of an outcome on the place is caused by it. *Natural rows* are not randomized, but a row
-at place p of the straight order is at 1 − p of the reversed one: half the difference of its outcomes, regressed on p, is free of its content.
-The rival, recency, is told apart in three ways: the last part of training is set apart; at a constant learning rate the place no longer
-fixes the learning rate; and at equal age every canary is measured at the first checkpoint after its last copy, so that what is left of the
-slope is not forgetting.
+*Canaries'* places are drawn at random, so the slope of an outcome on the place is caused by it. *Natural rows* are not randomized, but a
+row at place p of the straight order is at 1 − p of the reversed one: half the difference of its outcomes, regressed on p, is free of its
+content. The rival, recency, is told apart in three ways: the last part of training is set apart; at a constant learning rate the place no
+longer fixes the learning rate; and at equal age every canary is measured at the first checkpoint after its last copy, so that what is left
+of the slope is not forgetting.
 
-Decision rule. For every arm (order and course of the learning rate) one primary claim of each family, filed under the arm's first model with
-the arm as ``group``, Holm's correction over the arms. The inference is about canaries and runs like these if every arm has at least three
-runs: the variance between the runs' slopes is added to that over canaries (:mod:`trajectories.statistics.replicates`). With fewer runs it is
-about canaries alone, conditional on the runs, and ``method`` says so. The order's places were drawn once, and all runs of an order share them.
+Decision rule. For every arm (order and course of the learning rate) one primary claim of each family, filed under the arm's first model
+with the arm as ``group``, Holm's correction over the arms. The inference is about canaries and runs like these if every arm has at least
+three runs: the variance between the runs' slopes is added to that over canaries (:mod:`trajectories.statistics.replicates`). With fewer
+runs it is about canaries alone, conditional on the runs, and ``method`` says so. The order's places were drawn once, and all runs of an
+order share them.
 """
 
 from __future__ import annotations
@@ -249,11 +250,12 @@ def _notes(trial: Trial, context: AnalysisContext, found: Findings) -> None:
     fewest = min(len(arm.runs) for arm in trial.arms)
     about = "canaries and runs like these" if fewest >= 3 else "canaries like these, conditional on these runs"
     found.note(
-        f"The trial has {len(trial.arms)} arms of {fewest} or more runs: {'; '.join(arm.name for arm in trial.arms)}. Its inference is about "
-        f"{about}; the canaries' places were drawn once, and all runs of an order share them. Claims about an arm stand under its first model."
+        f"The trial has {len(trial.arms)} arms of at least {fewest} runs: {'; '.join(arm.name for arm in trial.arms)}. Its inference is "
+        f"about {about}; the canaries' places were drawn once, and all runs of an order share them. Claims about an arm stand under its "
+        "first model."
     )
     found.note(
         "At the last checkpoint a later place is also a younger age. Setting the last "
-        f"{context.settings.recency_window:.0%} of training apart removes what is forgotten at once, not what is forgotten slowly; the claims "
-        "at equal age compare canaries that were met equally long ago."
+        f"{context.settings.recency_window:.0%} of training apart removes what is forgotten at once, not what is forgotten slowly; the "
+        "claims at equal age compare canaries that were met equally long ago."
     )
