@@ -28,6 +28,7 @@ class AtRisk:
         events: units that lost the state between [m].
         total: units at risk [m].
         cluster: integers from 0 [m].
+        look: number of the second look [m].
     """
 
     start: np.ndarray
@@ -35,6 +36,7 @@ class AtRisk:
     events: np.ndarray
     total: np.ndarray
     cluster: np.ndarray
+    look: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def regained(state: np.ndarray, latest: np.ndarray, looks: np.ndarray, clusters:
 def _between(risk: np.ndarray, event: np.ndarray, latest: np.ndarray, looks: np.ndarray, clusters: np.ndarray) -> AtRisk:
     unit, look = np.nonzero(risk & (latest[:, :-1] >= 0) & (latest[:, 1:] == latest[:, :-1]))
     since = latest[unit, look]
-    return AtRisk(looks[look] - since, looks[look + 1] - since, event[unit, look].astype(float), np.ones(len(unit)), clusters[unit])
+    return AtRisk(looks[look] - since, looks[look + 1] - since, event[unit, look].astype(float), np.ones(len(unit)), clusters[unit], look + 1)
 
 
 def edges_of(risk: AtRisk, intervals: int) -> np.ndarray:
@@ -103,6 +105,10 @@ def edges_of(risk: AtRisk, intervals: int) -> np.ndarray:
 def survival(risk: AtRisk, edges: np.ndarray, generator: np.random.Generator, replicates: int = 199) -> Survival | None:
     """The survival curve with percentile intervals over resampled clusters; None with no interval at risk or fewer than 3 clusters.
 
+    Two further clusters take part in the resamples, though not in the estimate: one unit that kept the state through all ages and one that
+    lost it. Otherwise the interval would have no width where nothing, or everything, was lost; with them its end lies near 3 / n, as it
+    should (Hanley and Lippman-Hand 1983, *JAMA* 249).
+
     Args:
         risk: intervals between looks.
         edges: ends of the intervals of age within which the hazard is constant, from 0 to at least the last age [k + 1].
@@ -112,18 +118,20 @@ def survival(risk: AtRisk, edges: np.ndarray, generator: np.random.Generator, re
     labels, cluster = np.unique(risk.cluster, return_inverse=True)
     if len(labels) < 3 or not risk.total.sum():
         return None
-    time = np.clip(np.minimum(risk.end[:, None], edges[1:]) - np.maximum(risk.start[:, None], edges[:-1]), 0, None)
-    draws = np.concatenate([np.ones((1, len(labels))), resample_counts(len(labels), replicates, generator)])
+    start, end = (np.append(ages, [edges[i], edges[i]]) for ages, i in ((risk.start, 0), (risk.end, -1)))
+    time = np.clip(np.minimum(end[:, None], edges[1:]) - np.maximum(start[:, None], edges[:-1]), 0, None)
+    units, losses = np.append(risk.total, [1, 1]), np.append(risk.events, [0, 1])
+    cluster, count = np.append(cluster, [len(labels), len(labels) + 1]), len(labels) + 2
+    whole = np.append(np.ones(len(labels)), [0, 0])
+    draws = np.concatenate([whole[None], resample_counts(count, replicates, generator)])
     cells, at = np.unique(time, axis=0, return_inverse=True)
-    at = at.ravel()
-    # per cell and replicate: units at risk, and losses
-    shape = (len(cells), len(labels))
-    total, events = (sparse.coo_matrix((w, (at, cluster)), shape).tocsr() @ draws.T for w in (risk.total, risk.events))
+    shape = (len(cells), count)
+    total, events = (sparse.coo_matrix((w, (at.ravel(), cluster)), shape).tocsr() @ draws.T for w in (units, losses))
     rates = _rates(cells, total, events, np.diff(edges))
     fell = np.concatenate([np.zeros((1, rates.shape[1])), np.cumsum(rates * np.diff(edges)[:, None], axis=0)])
     curve = np.exp(-fell)
-    low, high = np.nanquantile(curve[:, 1:], [0.025, 0.975], axis=1) if replicates else (curve[:, 0], curve[:, 0])
-    rate_low, rate_high = np.nanquantile(rates[:, 1:], [0.025, 0.975], axis=1) if replicates else (rates[:, 0], rates[:, 0])
+    low, high = np.quantile(curve[:, 1:], [0.025, 0.975], axis=1)
+    rate_low, rate_high = np.quantile(rates[:, 1:], [0.025, 0.975], axis=1)
     facts = int(risk.total.sum()), int(risk.events.sum()), len(labels)
     return Survival(edges, rates[:, 0], rate_low, rate_high, curve[:, 0], low, high, *facts)
 

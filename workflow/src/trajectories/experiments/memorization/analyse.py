@@ -9,12 +9,16 @@ from trajectories.experiments.memorization.findings import Calibrand, Findings
 from trajectories.experiments.memorization.parts import (
     canaries,
     content,
+    counts,
     description,
     exposure,
+    forgetting,
     labels,
     order,
+    prediction,
     process,
     profiles,
+    published,
     taxonomy,
     trial,
 )
@@ -25,21 +29,36 @@ from trajectories.statistics.claims import table
 OWN = ["model", "step", "metric", "level", "group", "setting", "value", "stderr", "ci_low", "ci_high", "n", "method"]
 
 EVERY_WINDOW = (description.analyse, taxonomy.analyse, labels.analyse, order.analyse, content.analyse)
-PRIMARY_WINDOW = (exposure.analyse, canaries.analyse, profiles.analyse, trial.analyse, process.analyse)
-ACROSS_MODELS = (order.compare, content.compare, exposure.compare, profiles.compare, trial.compare, process.compare)
+PRIMARY_WINDOW = (
+    exposure.analyse,
+    canaries.analyse,
+    profiles.analyse,
+    trial.analyse,
+    process.analyse,
+    forgetting.analyse,
+    prediction.analyse,
+    counts.analyse,
+)
+ACROSS_MODELS = (
+    order.compare,
+    content.compare,
+    exposure.compare,
+    profiles.compare,
+    trial.compare,
+    process.compare,
+    forgetting.compare,
+    prediction.compare,
+    counts.compare,
+)
 
 
 def analyse(context: AnalysisContext) -> Analysis:
     """Every part of the analysis for every model, then those across models, then the calibration of the claims."""
     found = Findings()
-    finals: list[Run] = []
-    for run in runs(context):
-        for part in EVERY_WINDOW + (PRIMARY_WINDOW if run.primary else ()):
-            part(run, context, found)
-        if run.primary:
-            finals.append(run.last())
-    for across in ACROSS_MODELS:
-        across(finals, context, found)
+    if context.rows_memorized is not None:
+        published.analyse(context, found)
+    else:
+        _measured(context, found)
     return Analysis(
         pd.DataFrame(found.trajectories, columns=OWN),
         table(found.claims),
@@ -48,6 +67,18 @@ def analyse(context: AnalysisContext) -> Analysis:
         {name: pd.DataFrame(rows) for name, rows in found.extra.items()},
         found.notes,
     )
+
+
+def _measured(context: AnalysisContext, found: Findings) -> None:
+    """Every part, on rows that were measured."""
+    finals: list[Run] = []
+    for run in runs(context):
+        for part in EVERY_WINDOW + (PRIMARY_WINDOW if run.primary else ()):
+            part(run, context, found)
+        if run.primary:
+            finals.append(run.last())
+    for across in ACROSS_MODELS:
+        across(finals, context, found)
 
 
 def calibration(found: Findings, context: AnalysisContext) -> pd.DataFrame:
