@@ -111,6 +111,14 @@ def test_the_effect_by_age_is_recovered_and_nothing_before_exposure() -> None:
     assert ((after["estimate"] - planted).abs() < 3.5 * after["stderr"] + 0.01).all()
 
 
+def test_the_slope_is_told_at_every_checkpoint_and_ends_where_the_claim_stands() -> None:
+    claims, found = kind("later")
+    slopes = pd.DataFrame(found.trajectories).query("metric == 'slope_residual'")
+    assert slopes["step"].is_monotonic_increasing
+    last = claims.query("id == 'late-cohorts-likelier' and group == ''").iloc[0]
+    assert slopes["value"].iloc[-1] == pytest.approx(last["estimate"])
+
+
 def test_rows_that_move_apart_before_exposure_are_noticed() -> None:
     claims, _ = analysed(run(NONE, drift=1.5))
     assert verdicts(claims)["cohorts-differ-before"] == "supported"
@@ -189,12 +197,12 @@ def test_the_calibration_keeps_its_promise() -> None:
 
 def test_the_figures_stand_on_the_tables_and_are_absent_without_them() -> None:
     claims, found = kind("fading")
-    models = pd.DataFrame({"model": ["base"], "parameters_non_embedding": [500]}, columns=[*OWN, "parameters_non_embedding"])
+    models = pd.DataFrame(found.trajectories, columns=OWN).assign(parameters_non_embedding=500)
     tables = {name: pd.DataFrame(rows) for name, rows in found.extra.items()}
 
     def drawn(extra: dict[str, pd.DataFrame]) -> dict[str, str]:
         context = FigureContext(suite(), None, models, claims, claims[:0], claims[:0], lambda name: extra.get(name, pd.DataFrame()))
         return {figure.name: figure.chart.to_json() for figure in figures(context)}
 
-    assert list(drawn(tables)) == ["profile-cohorts", "profile-events", "profile-cells", "profile-slopes"]
+    assert list(drawn(tables)) == ["profile-cohorts", "profile-events", "profile-cells", "profile-slope", "profile-slopes"]
     assert drawn({}) == {}

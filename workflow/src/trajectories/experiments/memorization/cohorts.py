@@ -29,6 +29,7 @@ class Design:
         row: place in the training order of each row's (first) exposure [n]; NaN for rows that are not seen by the last checkpoint.
         least_controls: effects with fewer control rows are left undefined.
         left_out: rows that were seen before the first checkpoint, so that nothing is known of the time before.
+        until: number of a checkpoint; later ones are not looked at. None: all.
     """
 
     panel: Panel
@@ -37,6 +38,7 @@ class Design:
     row: np.ndarray
     least_controls: int
     left_out: int = 0
+    until: int | None = None
 
     @cached_property
     def usable(self) -> np.ndarray:
@@ -46,7 +48,7 @@ class Design:
     @cached_property
     def horizon(self) -> int | None:
         """The last checkpoint at which effects after exposure are known, as its number; None if there is none."""
-        known = (self.usable & (self.panel.event >= 0)).any(axis=0)
+        known = (self.usable & (self.panel.event >= 0)).any(axis=0)[: None if self.until is None else self.until + 1]
         return int(np.flatnonzero(known)[-1]) if known.any() else None
 
     @cached_property
@@ -150,7 +152,8 @@ def designs(run: Run, settings: ProfileSettings, control: Control, copies: str |
         copies: ``excluded`` or ``first``, instead of what the settings say.
 
     Returns:
-        The design with the log-probability as outcome, and the number of each of its rows in ``run.items``; None without rows.
+        The design with the log-probability as outcome, and the number of each of its rows in ``run.items``; None without rows. Clusters
+        are the connected components of copy group and batch of (first) exposure.
     """
     items = run.items.reset_index(drop=True)
     shown = run.exposures.groupby("item_id").agg(times=("row", "size"), first_row=("row", "min"), first_step=("step", "min"))
@@ -169,7 +172,8 @@ def designs(run: Run, settings: ProfileSettings, control: Control, copies: str |
         return None
     rows: pd.DataFrame = items.iloc[index]
     dated = cohorts(treated[index], len(run.steps), settings.least_rows)
-    labels = clusters(rows, run.exposures, None)
+    first = run.exposures.sort_values("row", kind="stable").drop_duplicates("item_id")  # later ones would chain most batches together
+    labels = clusters(rows, first, None)
     weights = rows["weight"].to_numpy(dtype=float)
     panel = Panel(run.outcomes["logprob"][index], dated, labels, control, weights if np.ptp(weights) > 0 else None)
     row = np.where(dated.member == NEVER, np.nan, rows["first_row"].to_numpy(dtype=float))

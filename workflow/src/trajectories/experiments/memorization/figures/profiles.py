@@ -11,7 +11,7 @@ from trajectories.figures import Figure, FigureContext, theme
 CLAIMS = ("late-cohorts-likelier", "late-cohorts-learn-more", "old-cohorts-forget", "cohorts-differ-before")
 EFFECTS = {"instantaneous": "#2f0596", "residual": "#e4695e"}
 CONTROLS = {"primary": "#00768f", "not-yet-seen controls": "#c8442c"}
-MOST_COHORTS, MOST_STEPS = 24, 40
+MOST_COHORTS, MOST_STEPS, MOST_MARGINS = 24, 40, 5
 
 
 def figures(context: FigureContext) -> list[Figure]:
@@ -46,6 +46,7 @@ def figures(context: FigureContext) -> list[Figure]:
             _cells(cells, models),
         ),
     ]
+    found += _over_training(context)
     claims = context.claims[context.claims["id"].isin(CLAIMS)]
     claims = claims[(claims["group"] == "") | (claims["id"] == CLAIMS[0])]
     if claims["estimate"].notna().any():
@@ -61,6 +62,29 @@ def figures(context: FigureContext) -> list[Figure]:
             )
         )
     return found
+
+
+def _over_training(context: FigureContext) -> list[Figure]:
+    data = context.trajectories[context.trajectories["metric"] == "slope_residual"]
+    margins = context.claims.loc[context.claims["id"] == CLAIMS[0], "margin"]
+    if data.empty or margins.empty:
+        return []
+    margin, title = float(margins.iloc[0]), "SD of the span's log-probability"
+    data = data[data["stderr"] <= MOST_MARGINS * margin]
+    reach = max(float(np.abs(data[["ci_low", "ci_high"]].to_numpy()).max(initial=0.0)), 1.5 * margin)
+    zone = alt.Chart(pd.DataFrame({"low": [-margin], "high": [margin]})).mark_rect(opacity=0.18, color="#8a9097", clip=True)
+    lines = theme.trajectory(data, title, reference=0.0, domain=[-reach, reach])
+    return [
+        Figure(
+            "profile-slope",
+            "The slope of the residual effect over training",
+            "How much more is left of the exposure of the last than of the first row seen, at each checkpoint, the recency window set "
+            "apart; bands are 95 % intervals, the grey zone holds slopes too small to matter. The more old rows are forgotten, the higher "
+            f"the curve. Checkpoints whose standard error exceeds {MOST_MARGINS} margins are not drawn.",
+            alt.layer(zone.encode(y=alt.Y("low:Q", title=title), y2="high:Q"), lines),
+            steps_axis=True,
+        )
+    ]
 
 
 def _by_cohort(effects: pd.DataFrame, models: list[str]) -> alt.TopLevelMixin:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,56 +19,18 @@ from scipy import special
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.cohorts import NO_CONTROLS, Design, designs
 from trajectories.experiments.memorization.findings import Calibrand, Findings, Simulation
-from trajectories.experiments.memorization.hypotheses import SHIFT
+from trajectories.experiments.memorization.profile_claims import BEFORE, SLOPES, claims
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
-from trajectories.statistics.claims import Claim, Result, objection, row
+from trajectories.statistics.claims import Result, objection, row
+from trajectories.statistics.intervals import t_interval
 from trajectories.statistics.staggered import aggregate, shares
 
-SLOPES = {"late-cohorts-likelier": "residual", "late-cohorts-learn-more": "instantaneous", "old-cohorts-forget": "kept"}
-BEFORE = "cohorts-differ-before"
 WITH_COPIES = "with copies, by the first"
 REPEATED = "Rows first seen early have had more time to be seen again, so this slope is one of repetition too."
 OUTCOMES = ("logprob", "score", "memorized")
 FAMILIES = ("instantaneous", "persistent", "residual", "kept")
 Z = float(special.ndtri(0.975))
-
-
-def claims(settings: AnalyseSettings) -> dict[str, Claim]:
-    """The profile's claims by id. They are descriptive: they ask the primary question again, of the same rows."""
-    shift = settings.shift_margin
-    among = f"Over cohorts of rows seen once, those of the last {settings.recency_window:.0%} of the rows seen set apart,"
-    said = {
-        "late-cohorts-likelier": (
-            "The later in training a row is met, the more of what its exposure did is left at the end.",
-            f"{among} the residual effect of exposure rises from the first to the last row by more than {shift:.3f} standard deviations.",
-            "Recency: later rows learn no more at once, but had less time to be forgotten; then the instantaneous effect does not rise.",
-            "greater",
-        ),
-        "late-cohorts-learn-more": (
-            "The later in training a row is met, the more its exposure does at once.",
-            f"{among} the effect at the first checkpoint after exposure rises by more than {shift:.3f} standard deviations.",
-            "The learning rate, which falls with the place; constant learning rates tell the two apart.",
-            "greater",
-        ),
-        "old-cohorts-forget": (
-            "What an exposure did fades, so that rows met earlier have lost more of it by the end.",
-            f"{among} the residual less the instantaneous effect rises by more than {shift:.3f} standard deviations.",
-            "Nothing is forgotten, or all of it at once, whatever the age.",
-            "greater",
-        ),
-        BEFORE: (
-            "Rows that will be seen already move unlike their controls before they are seen, against what the profile rests on.",
-            f"The mean effect before exposure lies more than {shift:.3f} standard deviations from 0; 'refuted' speaks for the profile.",
-            "Parallel trends: the order was shuffled, so rows to be seen are like rows that are not.",
-            "two-sided",
-        ),
-    }
-    metrics = {claim: f"slope_{what}" for claim, what in SLOPES.items()} | {BEFORE: "effect_before"}
-    return {
-        name: Claim(name, "memorization", name, *texts[:3], metrics[name], SHIFT, shift, texts[3], role="descriptive")  # type: ignore[arg-type]
-        for name, texts in said.items()
-    }
 
 
 def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
@@ -92,6 +55,7 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
         if outcome in run.outcomes:
             _tabulate(run, "primary", outcome, design.of(run.outcomes[outcome][index].astype(float)), context, found)
     _claim(run, variants, settings, found)
+    _over_time(run, design, settings.recency_window, found)
     _describe(run, design, found)
 
 
@@ -151,6 +115,23 @@ def simulation(design: Design, window: float) -> Simulation:
         return design.resampled(rows, np.repeat(np.arange(len(picked)), many), planted).slope("residual", window)
 
     return simulate
+
+
+def _over_time(run: Run, design: Design, window: float, found: Findings) -> None:
+    """Trajectory of the residual effect's slope: the last checkpoint's question at every one."""
+    for t in range(1, len(run.steps)):
+        seen = replace(design, until=t)
+        if seen.horizon == t and objection(result := seen.slope("residual", window)) is None:
+            low, high = t_interval(result.estimate, result.stderr, result.df)
+            place = {
+                "model": run.model.name,
+                "step": int(run.steps[t]),
+                "metric": "slope_residual",
+                "level": "cohorts",
+                "group": "residual",
+            }
+            slope = {"value": result.estimate, "stderr": result.stderr, "ci_low": low, "ci_high": high, "n": result.n}
+            found.trajectories.append(place | slope | {"setting": str(run.window), "method": result.method})
 
 
 def _tabulate(run: Run, variant: str, outcome: str, design: Design, context: AnalysisContext, found: Findings, cells: bool = False) -> None:

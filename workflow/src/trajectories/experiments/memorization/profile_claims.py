@@ -1,0 +1,48 @@
+"""The claims of the causal profiles, written down before the data are seen."""
+
+from __future__ import annotations
+
+from trajectories.experiments.memorization.hypotheses import SHIFT
+from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.statistics.claims import Claim
+
+SLOPES = {"late-cohorts-likelier": "residual", "late-cohorts-learn-more": "instantaneous", "old-cohorts-forget": "kept"}
+BEFORE = "cohorts-differ-before"
+
+
+def claims(settings: AnalyseSettings) -> dict[str, Claim]:
+    """The profile's claims by id. They are descriptive: they ask the primary question again, of the same rows."""
+    shift = settings.shift_margin
+    rows = "rows seen once" if settings.profiles.copies == "excluded" else "rows"
+    among = f"Over cohorts of {rows}, those of the last {settings.recency_window:.0%} of the rows seen set apart,"
+    said = {
+        "late-cohorts-likelier": (
+            "The later in training a row is met, the more of what its exposure did is left at the end.",
+            f"{among} the residual effect of exposure rises from the first to the last row by more than {shift:.3f} standard deviations.",
+            "Recency: later rows learn no more at once, but had less time to be forgotten; then the instantaneous effect does not rise.",
+            "greater",
+        ),
+        "late-cohorts-learn-more": (
+            "The later in training a row is met, the more its exposure does at once.",
+            f"{among} the effect at the first checkpoint after exposure rises by more than {shift:.3f} standard deviations.",
+            "The learning rate, which falls with the place; constant learning rates tell the two apart.",
+            "greater",
+        ),
+        "old-cohorts-forget": (
+            "What an exposure did fades, so that rows met earlier have lost more of it by the end.",
+            f"{among} the residual less the instantaneous effect rises by more than {shift:.3f} standard deviations.",
+            "Nothing is forgotten, or all of it at once, whatever the age.",
+            "greater",
+        ),
+        BEFORE: (
+            "Rows that will be seen already move unlike their controls before they are seen, against what the profile rests on.",
+            f"The mean effect before exposure lies more than {shift:.3f} standard deviations from 0; 'refuted' speaks for the profile.",
+            "Parallel trends: the order was shuffled, so rows to be seen are like rows that are not.",
+            "two-sided",
+        ),
+    }
+    metrics = {claim: f"slope_{what}" for claim, what in SLOPES.items()} | {BEFORE: "effect_before"}
+    return {
+        name: Claim(name, "memorization", name, *texts[:3], metrics[name], SHIFT, shift, texts[3], role="descriptive")  # type: ignore[arg-type]
+        for name, texts in said.items()
+    }
