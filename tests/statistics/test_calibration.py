@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from trajectories.analysis import CALIBRATION
-from trajectories.statistics.calibration import calibrate
+from trajectories.statistics.calibration import calibrate, power, simulated
 from trajectories.statistics.claims import Claim, Result
 
 CLAIM = Claim("c", "e", "f", "s", "p", "r", "m", "log odds ratio", 0.2)
@@ -60,3 +60,44 @@ def test_the_same_seed_gives_the_same_table_in_the_contracts_columns() -> None:
 def test_a_family_larger_than_the_number_of_simulations_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot fill"):
         calibrate(CLAIM, measured, n_sim=3, seed=1, family=4)
+
+
+def test_power_and_the_sample_for_it_follow_from_the_standard_error() -> None:
+    found = power(CLAIM, simulated(CLAIM, measured, n_sim=2000, seed=1))
+    assert found["power_refuted"] == pytest.approx(stats.norm.cdf(0.2 / SD - stats.norm.ppf(0.95)), abs=0.04)
+    needed = 100 * (2.4865 * SD / 0.2) ** 2
+    assert found["needed_refuted"] == pytest.approx(needed, rel=0.08)
+    assert found["needed_supported"] == pytest.approx(needed, rel=0.08)
+    assert found["stderr_power_refuted"] == pytest.approx(np.sqrt(found["power_refuted"] * (1 - found["power_refuted"]) / 2000), rel=0.05)
+    assert found["kept"]
+
+
+def test_a_sample_of_the_size_said_to_be_needed_has_that_power() -> None:
+    needed = power(CLAIM, simulated(CLAIM, measured, n_sim=1000, seed=2))["needed_refuted"]
+    stderr = SD * np.sqrt(100 / needed)
+    enough = power(
+        CLAIM, simulated(CLAIM, lambda g, t: Result(t + stderr * g.standard_normal(), stderr, n=round(needed)), n_sim=1000, seed=3)
+    )
+    assert enough["power_refuted"] == pytest.approx(0.8, abs=0.06)
+    assert enough["power_supported"] == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_two_sided_refutation_needs_a_larger_sample_than_support() -> None:
+    claim = Claim("c", "e", "f", "s", "p", "r", "m", "scale", 0.2, "two-sided")
+    found = power(claim, simulated(claim, measured, n_sim=500, seed=1))
+    assert found["needed_refuted"] > 1.2 * found["needed_supported"]
+
+
+def test_wrong_verdicts_are_flagged_beyond_monte_carlo_error_alone() -> None:
+    overconfident = power(CLAIM, simulated(CLAIM, lambda g, t: Result(t + SD * g.standard_normal(), SD / 2, n=100), n_sim=200, seed=1))
+    assert not overconfident["kept"]
+    assert overconfident["rate_wrong"] > 0.15
+    unlucky = [power(CLAIM, simulated(CLAIM, measured, n_sim=100, seed=seed))["kept"] for seed in range(40)]
+    assert np.mean(unlucky) > 0.9
+
+
+def test_more_simulations_extend_the_same_ones_and_variants_of_a_claim_have_their_own() -> None:
+    few, many = (simulated(CLAIM, measured, n_sim=n, seed=4)[1.0] for n in (10, 20))
+    assert [r.estimate for r in few] == [r.estimate for r in many[:10]]
+    other = simulated(CLAIM, measured, n_sim=10, seed=4, test="a variant")[1.0]
+    assert other[0].estimate != few[0].estimate

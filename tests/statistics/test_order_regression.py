@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -113,6 +114,69 @@ def test_positions_without_spread_or_too_few_clusters_say_why() -> None:
     assert not two.finite
 
 
+def test_weights_count_a_unit_as_often_as_it_stands_for_others() -> None:
+    generator = np.random.default_rng(8)
+    x, names = design(generator.random(120))
+    y, times = generator.normal(size=120) + x[:, 1], generator.integers(1, 5, 120)
+    weighted = linear(y, x, np.arange(120), names, times)
+    repeated = linear(np.repeat(y, times), np.repeat(x, times, axis=0), np.repeat(np.arange(120), times), names)
+    assert weighted.coefficients == pytest.approx(repeated.coefficients)
+    assert weighted.covariance == pytest.approx(repeated.covariance)
+
+
+@pytest.mark.parametrize("fit", [linear, firth_logistic])
+def test_equal_weights_change_nothing(fit: Callable[..., Fit]) -> None:
+    generator = np.random.default_rng(9)
+    x, names = design(generator.random(200))
+    y, clusters = generator.random(200) < 0.3, np.arange(200) // 4
+    plain, equal = fit(y, x, clusters, names), fit(y, x, clusters, names, np.full(200, 7.0))
+    assert equal.coefficients == pytest.approx(plain.coefficients)
+    assert equal.effective == pytest.approx(plain.effective)
+    assert equal.method == plain.method
+
+
+def test_a_weighted_case_control_sample_gives_the_populations_regression() -> None:
+    """All events and a hundredth of the rest: the estimate is that of the whole, at little more than its standard error."""
+    generator = np.random.default_rng(10)
+    n = 60_000
+    position, clusters = generator.random(n), np.arange(n) // 4
+    y = generator.random(n) < expit(-6 + 1.0 * position)
+    x = np.column_stack([np.ones(n), position])
+    whole = firth_logistic(y, x, clusters, TERMS)
+    drawn = y | (generator.random(n) < 0.05)
+    sample = firth_logistic(y[drawn], x[drawn], clusters[drawn], TERMS, np.where(y[drawn], 1.0, 20.0))
+    error = np.sqrt(np.diag(whole.covariance))
+    assert sample.coefficients[0] == pytest.approx(whole.coefficients[0], abs=error[0])
+    assert sample.coefficients[1] == pytest.approx(whole.coefficients[1], abs=error[1])
+    assert error[1] < np.sqrt(sample.covariance[1, 1]) < 1.5 * error[1]
+    unweighted = firth_logistic(y[drawn], x[drawn], clusters[drawn], TERMS)
+    assert unweighted.coefficients[0] > whole.coefficients[0] + 2, "without weights the rate is that of the sample"
+
+
+def test_weighted_intervals_hold_what_they_promise_in_case_control_samples() -> None:
+    generator = np.random.default_rng(12)
+    covered = []
+    for _ in range(200):
+        position, clusters = generator.random(8000), np.arange(8000) // 4
+        shared = generator.standard_normal(2000)[clusters]
+        y = generator.random(8000) < expit(-5 + position + 0.5 * shared)
+        drawn = y | (generator.random(8000) < 0.05)
+        x = np.column_stack([np.ones(drawn.sum()), position[drawn]])
+        labels = np.unique(clusters[drawn], return_inverse=True)[1]
+        result = firth_logistic(y[drawn], x, labels, TERMS, np.where(y[drawn], 1.0, 20.0)).result("position")
+        covered.append(result.ci_low < 1.0 < result.ci_high)
+    assert np.mean(covered) > 0.9 - 3 * math.sqrt(0.09 / 200)
+
+
+def test_one_cluster_that_holds_nearly_everything_leaves_no_verdict() -> None:
+    generator = np.random.default_rng(3)
+    x = np.column_stack([np.ones(400), generator.random(400)])
+    result = linear(generator.normal(size=400), x, np.maximum(np.arange(400) - 360, 0), TERMS).result("position")
+    assert not result.finite
+    assert result.problem is not None
+    assert "the 40 clusters differ so much in size" in result.problem
+
+
 # --- size and power on samples of known truth ---------------------------------------------------------------------------------------------
 
 BATCHES, ROWS, CORRELATION = 120, 8, 0.3
@@ -195,3 +259,46 @@ def test_a_result_in_other_units_is_scaled_whole() -> None:
     assert isinstance(scaled, Result)
     assert scaled.ci_low == pytest.approx(natural.ci_low / 2)
     assert scaled.stderr == pytest.approx(natural.stderr / 2)
+
+
+def copied(generator: np.random.Generator, slope: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Outcome, own place, place of the latest copy, batch and copy group of rows of which a tenth have a copy elsewhere in the sample.
+
+    The outcome depends on when the text was seen last, and copies share what is not due to that.
+    """
+    batch = np.repeat(np.arange(400), 4)
+    n = len(batch)
+    own = (batch + generator.random(n)) / 400
+    group = np.arange(n)
+    pairs = generator.choice(n, n // 10, replace=False).reshape(2, -1)
+    group[pairs[1]] = group[pairs[0]]
+    latest = own.copy()
+    latest[pairs[0]] = latest[pairs[1]] = np.maximum(own[pairs[0]], own[pairs[1]])
+    noise = np.sqrt(0.2) * generator.standard_normal(400)[batch] + np.sqrt(0.8) * generator.standard_normal(n)[group]
+    return slope * latest + noise, own, latest, batch, group
+
+
+def test_ignoring_copies_dilutes_the_slope_and_refutes_true_effects_while_dating_by_the_latest_does_not() -> None:
+    """At the margin itself a refutation is wrong. Copies moved elsewhere make the slope flatter unless rows are dated by the latest."""
+    generator = np.random.default_rng(13)
+    margin, simulations = 0.6, 300
+    claim = Claim("c", "e", "f", "s", "p", "r", "m", "scale", margin)
+    wrong: dict[str, list[bool]] = {"ignored": [], "dated": [], "left out": []}
+    for _ in range(simulations):
+        y, own, latest, batch, group = copied(generator, margin)
+        once = np.bincount(group, minlength=len(group))[group] == 1
+        items = np.arange(len(y))
+        labels = components(len(y), (items, batch), (items, group))
+        alone = np.unique(batch[once], return_inverse=True)[1]
+        for name, chosen, place, clusters in (
+            ("ignored", items, own, batch),
+            ("dated", items, latest, labels),
+            ("left out", once, own, alone),
+        ):
+            x, names = design(place[chosen])
+            wrong[name].append(p_values(claim, linear(y[chosen], x, clusters, names).result("position"))[1] < 0.05)
+    rate = {name: float(np.mean(found)) for name, found in wrong.items()}
+    largest = 0.05 + 3 * math.sqrt(0.05 * 0.95 / simulations)
+    assert rate["ignored"] > largest
+    assert rate["dated"] <= largest
+    assert rate["left out"] <= largest

@@ -37,7 +37,7 @@ def figures(context: FigureContext) -> list[Figure]:
 
 
 def _over_training(data: pd.DataFrame, title: str, margin: float, most: float = 5) -> alt.LayerChart:
-    """Slopes by checkpoint over the zone of effects too small to matter; those with a standard error above ``most`` margins are left out."""
+    """Slopes by checkpoint over the zone of effects too small to matter; ones whose standard error exceeds ``most`` margins are left out."""
     zone = alt.Chart(pd.DataFrame({"low": [-margin], "high": [margin]})).mark_rect(opacity=0.18, color="#8a9097", clip=True)
     # with few rows seen (or ahead) the intervals would leave no room for the others
     steady = data[data["stderr"] <= most * margin]
