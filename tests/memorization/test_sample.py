@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from memorization.world import ROWS_PER_STEP, STEPS, Rows, world
-from trajectories.experiments.memorization.sample import occurrences, sample_rows
+from trajectories.experiments.memorization.sample import either, inclusion, occurrences, sample_rows
 
 
 def drawn(size: int, strata: int = 10, seed: int = 1, **more: object) -> np.ndarray:
@@ -67,3 +67,25 @@ def test_spans_longer_than_a_row_or_none_at_all_are_found_nowhere() -> None:
     reader = Rows(np.zeros((3, 4), np.uint16))
     assert occurrences(reader, np.zeros((1, 5))).empty
     assert occurrences(reader, np.empty((0, 2))).empty
+
+
+def test_the_probability_of_being_drawn_is_how_often_a_row_is_drawn() -> None:
+    excluded = {*range(0, 8), *range(16, 22), 70}
+    design = (10 * 8 + 5, 8, 23, 4)
+    times = np.zeros(90)
+    for seed in range(3000):
+        times[sample_rows(*design, np.random.default_rng(seed), excluded)] += 1
+    chance = inclusion(np.arange(90), *design, excluded)
+    assert np.abs(times / 3000 - chance).max() < 4 * np.sqrt(0.25 / 3000)
+    assert (chance[[*excluded, 80, 84, 89]] == 0).all()
+    assert chance[22:24].min() > chance[24:32].max(), "few are left of that batch"
+
+
+def test_an_even_design_draws_every_row_with_one_probability() -> None:
+    n = STEPS * ROWS_PER_STEP
+    assert np.allclose(inclusion(np.arange(0, n, 37), n, ROWS_PER_STEP, 1000, 10), 1000 / n)
+    assert np.allclose(inclusion(np.arange(5), n, ROWS_PER_STEP, 10 * n, 10), 1.0)
+
+
+def test_either_of_two_samples_draws_what_not_both_of_them_miss() -> None:
+    assert either(np.array([0.2, 0.0, 1.0]), np.array([0.5, 0.3, 0.4])).tolist() == pytest.approx([0.6, 0.3, 1.0])

@@ -84,6 +84,7 @@ def runs(context: AnalysisContext) -> Iterator[Run]:
 
     Raises:
         ValueError: there are no stimuli.
+        KeyError: an item was not measured.
     """
     if context.stimuli is None or context.exposures is None:
         raise ValueError("the memorization experiment needs stimuli and exposures")
@@ -106,7 +107,7 @@ def _runs_of(context: AnalysisContext, name: str) -> Iterator[Run]:
     exposures = context.exposures_of(name)
     known = stimuli["item_id"].isin(exposures["item_id"]) | (stimuli["kind"] == "never")
     stimuli = stimuli[known]
-    measured = {step: table.set_index("item_id").reindex(stimuli["item_id"]) for _, step, table in context.measurements(name)}
+    measured = {step: table.set_index("item_id").loc[stimuli["item_id"]] for _, step, table in context.measurements(name)}
     steps = np.array(sorted(measured))
     model = context.model(name)
     for i, window in enumerate(windows(stimuli)):
