@@ -62,8 +62,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         claim(
             "observation-differs",
             "The regression over natural rows finds another effect of the place than the trial does with the same rows and models.",
-            f"The mean slope of the order regression in both orders differs from that of the crossover by more than {shift:.3f} standard "
-            "deviations.",
+            f"The slope of the order regression in an arm differs from that of the crossover by more than {shift:.3f} standard deviations.",
             "The regression is sound: then the difference lies within the margin, and the claim is refuted.",
             "trial_observational_less_crossover",
             sided="two-sided",

@@ -76,31 +76,29 @@ def _forest(table: pd.DataFrame, facet: str, panels: list[str], title: str, marg
     whole = np.isfinite(data[["ci_low", "ci_high"]]).all(axis=1)
     data[["ci_low", "ci_high"]] = data[["ci_low", "ci_high"]].where(whole)
     data = data[np.isfinite(data["estimate"])]
-    arms, present = list(dict.fromkeys(data["arm"])), [p for p in panels if p in set(data[facet])]
     reach = np.concatenate([data[c].dropna().to_numpy() for c in ("estimate", "ci_low", "ci_high")] + [[-margin, margin]])
     pad = 0.05 * float(np.ptp(reach))
-    x = alt.X(
-        "estimate:Q", title=title, scale=alt.Scale(domain=[reach.min() - pad, reach.max() + pad], nice=False), axis=alt.Axis(grid=True)
-    )
-    colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=list(WHAT), range=list(WHAT.values())), legend=alt.Legend(orient="top"))
-    y = alt.Y("arm:N", sort=arms, title=None)
+    scale = alt.Scale(domain=[reach.min() - pad, reach.max() + pad], nice=False)
+    present = [panel for panel in panels if panel in set(data[facet])]
+    return alt.vconcat(*[_panel(data[data[facet] == panel], panel, title, scale, margin) for panel in present], spacing=16)
+
+
+def _panel(data: pd.DataFrame, heading: str, title: str, scale: alt.Scale, margin: float) -> alt.LayerChart:
+    arms = list(dict.fromkeys(data["arm"]))
+    x = alt.X("estimate:Q", title=title, scale=scale, axis=alt.Axis(grid=True))
+    kinds = alt.Scale(domain=list(WHAT), range=list(WHAT.values()))
+    colour = alt.Color("what:N", title=None, scale=kinds, legend=alt.Legend(orient="top"))
     down = alt.YOffset("what:N", sort=list(WHAT), scale=alt.Scale(paddingOuter=0.3))
+    base = alt.Chart(data, width=430, height=alt.Step(14)).encode(y=alt.Y("arm:N", sort=arms, title=None), yOffset=down, color=colour)
     # one rectangle for a panel, not one for each of its lines
-    zone = (
-        alt.Chart()
-        .transform_aggregate(lines="count()")
-        .mark_rect(opacity=0.22, color="#8a9097")
-        .encode(x=alt.datum(-margin), x2=alt.datum(margin))
-    )
-    base = alt.Chart(width=430, height=alt.Step(14)).encode(y=y, yOffset=down, color=colour)
+    zone = alt.Chart(pd.DataFrame({"low": [-margin], "high": [margin]})).mark_rect(opacity=0.22, color="#8a9097")
     tips = [alt.Tooltip("arm:N"), alt.Tooltip("model:N", title="run"), alt.Tooltip("estimate:Q", title=title, format=".3f")]
     tips += [alt.Tooltip("ci_low:Q", title="95 % from", format=".3f"), alt.Tooltip("ci_high:Q", title="95 % to", format=".3f")]
     tips += [alt.Tooltip("n:Q", format=",")]
-    interval = base.mark_rule(strokeWidth=2.4).encode(x=alt.X("ci_low:Q", title=title), x2="ci_high:Q")
-    point = base.mark_point(opacity=1).encode(
-        x=x, tooltip=tips, size=alt.Size("what:N", legend=None, scale=alt.Scale(domain=list(WHAT), range=[80, 26]))
-    )
-    chart = alt.layer(zone, interval, point, data=data)
-    return chart.facet(
-        row=alt.Row(f"{facet}:N", sort=present, title=None, header=alt.Header(orient="top", labelAnchor="start")), spacing=10
+    size = alt.Size("what:N", legend=None, scale=alt.Scale(domain=list(WHAT), range=[80, 26]))
+    return alt.layer(
+        zone.encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"),
+        base.mark_rule(strokeWidth=2.4).encode(x=alt.X("ci_low:Q", title=title, scale=scale), x2="ci_high:Q"),
+        base.mark_point(opacity=1).encode(x=x, tooltip=tips, size=size),
+        title={"text": heading, "fontSize": 12},  # type: ignore[arg-type]
     )

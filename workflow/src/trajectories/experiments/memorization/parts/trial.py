@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,8 @@ _SIMULATED = (
     "Canaries are drawn with replacement, with their outcomes in all runs of an arm, and every run's slope deviates as the real ones do."
 )
 
+_ROWS_SIMULATED = "Batches and copy groups are drawn with replacement, with their rows' outcomes in all runs of both orders."
+
 
 def _contrasts(
     trial: Trial, samples: dict[Arm, tuple[Block, pd.Series] | None], sample: str, declared: dict[str, Claim], found: Findings
@@ -156,29 +159,32 @@ def _rows(trial: Trial, context: AnalysisContext, found: Findings) -> None:
         result = effect(LOGPROB, crossed, weights)
         claim = declared["trial-rows-likelier"]
         found.claims.append(row(claim, result, first.model, first.runs[0].final, group))
-        note = "Batches and copy groups are drawn with replacement, with their rows' outcomes in all runs of both orders."
-        found.calibrands.append(Calibrand(claim, first.model, simulation(LOGPROB, crossed, weights), objection(result), note=note))
-        observed = [observational(arm, pair[0], window) for arm in pair]
-        if any(block is None for block in observed):
-            continue
-        seen = [block for block in observed if block is not None]
-        for arm, block in zip(pair, seen, strict=True):
-            _keep(found, "rows", "observational regression", LOGPROB, arm, effect(LOGPROB, [block]), [block])
-        blocks, signs = [*seen, *crossed], (0.5, 0.5, -0.5, 0.5)
-        claim = declared["trial-observation-differs"]
-        result = effect(LOGPROB, blocks, signs)
-        found.claims.append(row(claim, result, first.model, first.runs[0].final, group))
-        found.calibrands.append(Calibrand(claim, first.model, simulation(LOGPROB, blocks, signs), objection(result), note=note))
-        known = [canary_block(arm, SETTLED, LOGPROB, window, found) for arm in pair]
-        if None not in known:
-            planted = _numbered([k for k in known if k is not None])
-            offset = 1 + max(int(block.labels.max()) for block in seen)
-            moved = [Block(b.y / unit(planted), b.x, b.names, b.labels + offset) for b in planted]
-            scaled = [Block(b.y / unit(seen), b.x, b.names, b.labels) for b in seen]
-            result = effect(LOGPROB, [*scaled, *moved], (0.5, 0.5, -0.5, -0.5), scale=1.0)
-            caveat = "Canaries are another population than natural rows, each in its own standard deviations."
-            beside = f"{group}; against the canaries"
-            found.claims.append(row(claim, result, first.model, first.runs[0].final, beside, role="descriptive", caveat=caveat))
+        found.calibrands.append(
+            Calibrand(claim, first.model, simulation(LOGPROB, crossed, weights), objection(result), note=_ROWS_SIMULATED)
+        )
+        for arm in pair:
+            _compared(arm, pair, crossed, declared["trial-observation-differs"], context, found)
+
+
+def _compared(arm: Arm, pair: tuple[Arm, Arm], crossed: list[Block], claim: Claim, context: AnalysisContext, found: Findings) -> None:
+    """The order regression in one arm, as where there is a single order, against the crossover and against the arm's canaries."""
+    window, final = context.settings.recency_window, arm.runs[0].final
+    observed = observational(arm, pair[0], window)
+    if observed is None:
+        return
+    _keep(found, "rows", "observational regression", LOGPROB, arm, effect(LOGPROB, [observed]), [observed])
+    blocks, weights = [observed, *crossed], (1.0, -0.5, 0.5)
+    result = effect(LOGPROB, blocks, weights)
+    found.claims.append(row(claim, result, arm.model, final, arm.name))
+    found.calibrands.append(Calibrand(claim, arm.model, simulation(LOGPROB, blocks, weights), objection(result), note=_ROWS_SIMULATED))
+    known = canary_block(arm, SETTLED, LOGPROB, window, found)
+    if known is None:
+        return
+    scaled = replace(observed, y=observed.y / unit([observed]))
+    beside = replace(known[0], y=known[0].y / unit([known[0]]), labels=np.arange(len(known[1])) + observed.labels.max() + 1)
+    result = effect(LOGPROB, [scaled, beside], (1.0, -1.0), scale=1.0)
+    caveat = "Canaries are another population than natural rows, each in its own standard deviations."
+    found.claims.append(row(claim, result, arm.model, final, f"{arm.name}; against the canaries", role="descriptive", caveat=caveat))
 
 
 def _once(arm: Arm) -> pd.DataFrame:
