@@ -65,7 +65,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         f"than {1 - own.margin:g} times, as much as a binomial number (in variance).",
         "A homogeneous process: a row is as likely to be memorized as any other, whatever its neighbours; then the ratio of the variances "
         "is within the margin of 1. Copies of one text that stand close make memorized rows come together too; rows without copies tell. "
-        "A rate that changes slowly along the order hardly moves this ratio, and is looked for by itself.",
+        "A rate that changes slowly along the order raises the ratio as well; the one that is left around a smooth curve tells.",
         "dispersion_index",
         "excess of the dispersion index over 1",
         own.margin,
@@ -128,8 +128,8 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
     for checks in found.extra.get("process_checks", []):
         if checks["subset"] == ALL and checks.get("trend_p", 1.0) < ALPHA:
             found.note(
-                f"{checks['model']}: the rate of memorized rows changes smoothly along the order (p = {checks['trend_p']:.2g}), whether or "
-                "not neighbours cluster; the order regression tells what remains of it among rows seen once."
+                f"{checks['model']}: the rate of memorized rows changes smoothly along the order (p = {checks['trend_p']:.2g}); around the "
+                f"curve the dispersion index is {checks['index_left']:.3f}. The order regression tells what remains among rows seen once."
             )
 
 
