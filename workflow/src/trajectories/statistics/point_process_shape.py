@@ -239,8 +239,9 @@ def autocorrelation(
         size = (min(at_once, replicates - start), bins)
         drawn = first + np.searchsorted(cumulative, generator.random(size, dtype=np.float32), side="right")
         simulated[start : start + len(drawn)] = _correlations(drawn.astype(np.float32), lags)
-    low, high = envelope(np.nan_to_num(simulated))
-    largest = np.nanmax(np.abs(simulated), axis=1)
+    simulated = np.nan_to_num(simulated)  # a series without events has no correlation
+    low, high = envelope(simulated)
+    largest = np.abs(simulated).max(axis=1)
     p = (1 + int((largest >= np.abs(value).max() - 1e-9).sum())) / (1 + replicates)
     return Autocorrelation(width, bins, np.arange(1, lags + 1), value, low, high, p)
 
