@@ -124,6 +124,15 @@ def test_rows_that_move_apart_before_exposure_are_noticed() -> None:
     assert verdicts(claims)["cohorts-differ-before"] == "supported"
 
 
+def test_an_outcome_that_hardly_any_row_has_is_not_shown() -> None:
+    usual = run(NONE)
+    rare = usual.outcomes["logprob"] > np.sort(usual.outcomes["logprob"], axis=None)[-6]
+    _, found = analysed(replace(usual, outcomes=usual.outcomes | {"memorized": rare}))
+    assert {r["outcome"] for r in found.extra["profile_effects"]} == {"logprob"}
+    assert any("memorized is not shown" in note for note in found.notes)
+    assert {r["outcome"] for r in kind("none")[1].extra["profile_effects"]} == {"logprob", "memorized"}
+
+
 def test_without_never_seen_rows_the_last_checkpoint_has_no_effect() -> None:
     claims, found = analysed(run(FADING, never=0))
     assert claims["step"].unique().tolist() == [270]

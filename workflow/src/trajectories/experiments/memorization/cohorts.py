@@ -48,7 +48,7 @@ class Design:
     @cached_property
     def horizon(self) -> int | None:
         """The last checkpoint at which effects after exposure are known, as its number; None if there is none."""
-        known = (self.usable & (self.panel.event >= 0)).any(axis=0)[: None if self.until is None else self.until + 1]
+        known = (self.usable & (self.panel.event >= 0))[:, : None if self.until is None else self.until + 1].any(axis=0)
         return int(np.flatnonzero(known)[-1]) if known.any() else None
 
     @cached_property

@@ -22,7 +22,7 @@ from trajectories.experiments.memorization.findings import Calibrand, Findings, 
 from trajectories.experiments.memorization.profile_claims import BEFORE, SLOPES, claims
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
-from trajectories.statistics.claims import Result, objection, row
+from trajectories.statistics.claims import MIN_EVENTS, Result, objection, row
 from trajectories.statistics.intervals import t_interval
 from trajectories.statistics.staggered import aggregate, shares
 
@@ -52,8 +52,12 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
     for name, variant in variants.items():
         _tabulate(run, name or "primary", "logprob", variant, context, found, cells=not name)
     for outcome in OUTCOMES[1:]:
-        if outcome in run.outcomes:
-            _tabulate(run, "primary", outcome, design.of(run.outcomes[outcome][index].astype(float)), context, found)
+        values = run.outcomes[outcome][index].astype(float) if outcome in run.outcomes else np.zeros((len(index), 1))
+        events = int((values > 0).any(axis=1).sum())
+        if events >= MIN_EVENTS:
+            _tabulate(run, "primary", outcome, design.of(values), context, found)
+        elif outcome in run.outcomes:
+            found.note(f"Profiles of {run.model.name}: {outcome} is not shown, since only {events} of the rows ever have it above 0.")
     _claim(run, variants, settings, found)
     _over_time(run, design, settings.recency_window, found)
     _describe(run, design, found)
@@ -261,11 +265,15 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
 
     for run in runs:
         name = run.model.name
-        across, within = slope(name, "late-rows-likelier"), slope(name, "late-cohorts-likelier")
+        across, within, at_once, kept = (slope(name, claim) for claim in ("late-rows-likelier", *SLOPES))
         plain = slope(name, "late-cohorts-likelier", "simple difference of means")
-        if across and within and plain:
+        if within and at_once and kept:
             found.note(
-                f"{name}: slope of the log-probability from the first to the last row, in standard deviations, by the order regression, "
-                f"which controls content by what is known of the text: {across}; by the profile, which controls it by each row's own past: "
-                f"{within}; by the difference of means at that checkpoint, which does not control it: {plain} (90 % intervals)."
+                f"{name}, profile, in standard deviations from the first to the last row (90 % intervals): the residual effect changes by "
+                f"{within}, of which {at_once} at once (place or learning rate) and {kept} since (forgetting)."
+            )
+        if across and within and plain and run.model.parent is None:  # the profile of a branch is that of its own rows alone
+            found.note(
+                f"{name}: the same slope by the order regression, which controls content by what is known of the text: {across}; by the "
+                f"profile, which controls it by each row's own past: {within}; by the difference of means, which does not: {plain}."
             )
