@@ -48,10 +48,11 @@ class Block:
         return self.x[:, self.names.index(PLACE)]
 
     def taken(self, units: np.ndarray, labels: np.ndarray) -> Block:
-        """Some of the units, any number of times, with new labels; columns that no longer vary are left out."""
+        """Some of the units, any number of times, with new labels; columns that those before them determine are left out."""
         x = self.x[units]
-        kept = (x != x[0]).any(axis=0) | (np.array(self.names) == "intercept") if len(x) else np.ones(len(self.names), bool)
-        return Block(self.y[units], x[:, kept], tuple(n for n, keep in zip(self.names, kept, strict=True) if keep), labels)
+        left = np.abs(np.diag(np.linalg.qr(x, mode="r")))
+        kept = np.flatnonzero(left > 1e-8 * np.linalg.norm(x, axis=0))
+        return Block(self.y[units], x[:, kept], tuple(self.names[i] for i in kept), labels)
 
 
 def unit(blocks: Sequence[Block]) -> float:
