@@ -51,13 +51,14 @@ def _positions(context: FigureContext) -> list[Figure]:
                 f"Place in the training order and {'memorization' if percent else 'probability'}",
                 f"Rows seen exactly once by each model's last checkpoint, by their place among them: {title}, with 95 % intervals. If "
                 "later rows were better memorized, points would rise from left to right; a rise in the recency window alone is recency.",
-                _by_place(positions[positions["metric"] == metric], title, models, percent),
+                by_place(positions[positions["metric"] == metric], title, models, percent),
             )
         )
     return drawn
 
 
-def _by_place(data: pd.DataFrame, title: str, models: list[str], percent: bool) -> alt.TopLevelMixin:
+def by_place(data: pd.DataFrame, title: str, models: list[str], percent: bool) -> alt.TopLevelMixin:
+    """A panel per model: values with intervals by place ``x`` among the rows seen, the recency window in another colour."""
     data = data[["model", "x", "part", "value", "ci_low", "ci_high", "n"]]
     number = ".1%" if percent else ".3f"
     scale = alt.Scale(zero=percent)
