@@ -15,7 +15,7 @@ from trajectories.experiments.memorization.settings import ProfileSettings
 from trajectories.statistics.claims import Result
 from trajectories.statistics.staggered import NEVER, Cohorts, Control, Panel, cohorts, shares, slope_weights
 
-NO_CONTROLS = "there are too few control rows, or too few cohorts, at any checkpoint"
+NO_CONTROLS = "there are too few cohorts, or too few control rows beside them"
 
 
 @dataclass(frozen=True)
