@@ -98,6 +98,10 @@ class ProcessSettings(Strict):
     replicates: int = Field(999, ge=99, description="Replicates of each bootstrap.")
 
 
+CATEGORIES = ("recite", "reconstruct", "recollect")
+"""Ways to come by a memorized row."""
+
+
 class TaxonomySettings(Strict):
     """How memorized rows are divided."""
 

@@ -16,8 +16,7 @@ from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts.description import LEAST_ROWS, independent, share
 from trajectories.experiments.memorization.run import Run
-
-CATEGORIES = ("recite", "reconstruct", "recollect")
+from trajectories.experiments.memorization.settings import CATEGORIES
 
 
 def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
