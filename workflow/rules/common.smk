@@ -25,6 +25,7 @@ from trajectories.errors import UserError
 try:
     RUN = configuration.resolve(dict(config))
     recipes.prepare(RUN)
+    recipes.write_all(RUN)
 except UserError as error:
     # the sentence alone: an exception would add Snakemake's lines of where in this file it was raised
     print(error, file=sys.stderr)

@@ -147,6 +147,26 @@ def write(resolved: Resolved, verb: str, experiment: str | None = None, model: s
     return path
 
 
+def write_all(resolved: Resolved) -> None:
+    """Write every recipe that a workflow on this suite can want.
+
+    Snakemake remembers what a folder held when it first looked into it, so a recipe that is written while the jobs are being found can count
+    as missing.
+    """
+    source, of_model = resolved.suite.source, {"trained": ["train"], "hub": ["fetch"], "published": ["published"]}
+    measured = source != "published"
+    for verb in ["corpus"] * (source == "trained") + ["audit", "report"]:
+        write(resolved, verb)
+    for order in resolved.suite.orders if measured else ():
+        write(resolved, "order", order=order)
+    for model in resolved.suite.models:
+        for verb in [*of_model[source], "audit", *(["extract"] if measured else [])]:
+            write(resolved, verb, model=model.name)
+    for experiment in resolved.experiments:
+        for verb in [*([_STIMULI] if measured else []), _ANALYSE, _FIGURES]:
+            write(resolved, verb, experiment=experiment)
+
+
 def supersede(recipe: Path) -> None:
     """Forget the other recipes of the same verb and targets, since the outputs are now being made by this one.
 
