@@ -85,7 +85,7 @@ class Dispersion:
         width, bins: trials per bin, and bins.
         n, n_events: trials and events in whole bins.
         index: variance of the counts over the binomial one, or NaN.
-        stderr: standard deviation of the index over resampled blocks.
+        stderr: standard deviation of the index over replicates, the larger of the two bootstraps'.
         ci_low, ci_high: one-sided bounds, each with error probability ``alpha``.
         p_homogeneous: two-sided p of H0: index = 1, by parametric bootstrap.
         blocks, block: blocks of consecutive bins that were resampled, and bins in one.
@@ -171,8 +171,8 @@ def dispersion_of(
     block = math.ceil(bins ** (1 / 3))
     resampled = _resampled(counts, width, block, generator, replicates)
     drawn = _drawn_index(bins, events / (bins * width), width, int(generator.integers(2**62)), replicates)
-    spread = float(resampled.std())
     least = _least_index(width, events / (bins * width))
+    spread = max(float(resampled.std()), float(drawn(min(max(index, least), width)).std()))
 
     def parametric(value: float) -> tuple[float, float]:
         if value > width:
