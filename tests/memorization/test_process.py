@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from memorization.world import ROWS_PER_STEP, analysis_context, measured, shown, trend
+from memorization.world import ROWS_PER_STEP, K, L, Rows, analysis_context, measured, shown, stimuli_context, trend, world
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.figures import process as drawn
 from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import process
 from trajectories.experiments.memorization.run import Run, runs
 from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.experiments.memorization.stimuli import stimuli
 from trajectories.figures import FigureContext
 from trajectories.statistics.calibration import calibrate
 from trajectories.statistics.claims import table
@@ -102,6 +103,21 @@ def test_a_row_stands_where_it_was_sampled_and_not_where_its_copies_stand() -> N
     assert rows["row"].is_monotonic_increasing
     own = shown().exposures.query("own and order == 'standard'").set_index("item_id")["row"]
     assert (own[run.items.loc[rows["item"], "item_id"]].to_numpy() == rows["row"].to_numpy()).all()
+
+
+def test_exposures_tell_the_sampled_row_from_its_copies_also_where_the_order_is_reversed() -> None:
+    orders = {"standard": Rows(world().standard), "reversed": Rows(world().standard[::-1])}
+    chosen = stimuli(replace(stimuli_context(rows=600), orders=orders))
+    rows = chosen.table[chosen.table["kind"] == "row"].set_index("item_id")["input_ids"]
+    own = chosen.exposures[chosen.exposures["own"] & chosen.exposures["item_id"].isin(rows.index)]
+    at = {order: own[own["order"] == order].groupby("item_id")["row"].agg(set) for order in orders}
+    assert (at["standard"].map(len) == 1).all()
+    assert set(at["standard"].index) == set(rows.index)
+    for item, (row,) in at["standard"].items():
+        assert (world().standard[row, : K + L] == rows[item]).all()
+        assert len(world().standard) - 1 - row in at["reversed"][item]
+    assert (at["reversed"].map(len) == 1).mean() > 0.98, "two rows with the same tokens at the same place cannot be told apart there"
+    assert len(chosen.exposures) > len(own), "copies are exposures too"
 
 
 def test_where_the_own_exposure_is_unknown_each_row_of_a_text_gets_another_one_of_its_places() -> None:
