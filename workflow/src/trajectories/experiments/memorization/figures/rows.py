@@ -21,15 +21,16 @@ def figures(context: FigureContext) -> list[Figure]:
             "extractable",
             "Rows that the model can recite",
             "Share of rows of which greedy decoding gives the scored tokens after the given ones, by what the checkpoint has seen of them; "
-            "bands are 95 % intervals that respect batches and copies. The distance from the rows never or not yet seen is what meeting them did.",
+            "bands are 95 % intervals that respect batches and copies. The distance from the rows never or not yet seen is what meeting "
+            "them did.",
             theme.trajectory(rows[rows["metric"] == "extractable"], "extractable", facet="group", columns=3, width=190, percent=True),
             steps_axis=True,
         ),
         Figure(
             "likelihood",
             "Probability of rows seen and not yet seen",
-            "Mean log-probability of the scored tokens in nats per token. Where rows seen once keep above those never or not yet seen, a single "
-            "exposure left a trace.",
+            "Mean log-probability of the scored tokens in nats per token. Where rows seen once keep above those never or not yet seen, "
+            "a single exposure left a trace.",
             theme.trajectory(rows[rows["metric"] == "logprob"], "log-probability per token", facet="group", columns=3, width=190),
             steps_axis=True,
         ),
