@@ -69,6 +69,6 @@ def _curve(table: pd.DataFrame, name: str, title: str, caption: str, y_title: st
     band = base.mark_area(opacity=0.15, strokeWidth=0).encode(y=alt.Y("ci_low:Q", title=y_title, scale=scale), y2="ci_high:Q")
     line = base.mark_line().encode(y=y, strokeDash=alt.StrokeDash("model:N", scale=dashes, sort=None))
     point = base.mark_point(size=30, opacity=1).encode(y=y, tooltip=tips)
-    panels = list(dict.fromkeys(data["panel"]))
+    panels = sorted(data["panel"].unique(), key=lambda p: (not p.startswith("rows"), not p.endswith("memorized")))
     chart = alt.layer(band, line, point, data=data).facet(alt.Facet("panel:N", title=None, sort=panels), columns=2)
     return [Figure(name, title, caption, chart.resolve_scale(x="independent"))]

@@ -39,7 +39,7 @@ def _checkpoints(context: FigureContext) -> list[Figure]:
             "of those that the last one recites it recites already (recall), and how well its log-probability ranks rows that will be "
             "memorized above the others (area; 0.5 is chance); bands are 95 % intervals. Early precision with low recall means that "
             "memorization can be foretold only in part.",
-            theme.trajectory(table, "share or correlation", facet="panel", columns=2, width=270, height=120, domain=[0, 1]),
+            theme.trajectory(table, "share or correlation", facet="panel", columns=2, width=270, height=120),
             steps_axis=True,
         )
     ]

@@ -33,14 +33,19 @@ def published() -> pd.DataFrame:
 
 
 def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
-    """The share of the rows seen that each checkpoint has memorized (table ``counts``), whatever they had been seen how often."""
-    for step in run.steps.tolist():
-        rows = run.panel(step)
-        rows = rows[rows["n_seen"] > 0]
-        if len(rows) >= LEAST_ROWS and run.model.parent is None:
-            labels = groups(rows.reset_index(drop=True), run.exposures)
-            estimate = share(rows["memorized"].to_numpy(), labels, rows["weight"].to_numpy())
-            found.add("counts", line(HERE, run.model.name, run.model.parameters_non_embedding, step, estimate["n"], estimate, "measured"))
+    """The share of the rows seen that each checkpoint has memorized, however often they were seen (table ``counts``)."""
+    if run.model.parent is not None:
+        return
+    chosen = np.flatnonzero((run.items["kind"] == "row").to_numpy())
+    items = run.items.iloc[chosen].reset_index(drop=True)
+    labels, weights = groups(items, run.exposures), items["weight"].to_numpy(dtype=float)
+    first = run.exposures.groupby("item_id")["step"].min().reindex(items["item_id"]).to_numpy(dtype=float)
+    for column, step in enumerate(run.steps.tolist()):
+        seen = first < step
+        if seen.sum() >= LEAST_ROWS:
+            estimate = share(run.outcomes["memorized"][chosen[seen], column], labels[seen], weights[seen])
+            facts = (run.model.name, run.model.parameters_non_embedding, step, estimate["n"])
+            found.add("counts", line(HERE, *facts, estimate, "measured"))
 
 
 def line(series: str, model: str, parameters: int, step: int, rows: int, estimate: dict[str, Any], source: str) -> dict[str, Any]:
