@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 from trajectories.analysis import AnalysisContext
+from trajectories.experiments.memorization.findings import Findings
+from trajectories.experiments.memorization.run import runs
 from trajectories.experiments.memorization.settings import AnalyseSettings, StimuliSettings
 from trajectories.experiments.memorization.stimuli import stimuli
 from trajectories.stimuli import Stimuli, StimuliContext
@@ -144,8 +146,11 @@ def recency(size: float) -> Effect:
     return lambda x: size * np.exp(-(1 - x) / 0.02)
 
 
-def measured(effect: Effect, model: str, step: int, rate: float = 0.15) -> pd.DataFrame:
-    """Measurements with a known effect of the latest exposure's place; batches share a part of their noise, easy rows are likelier."""
+def measured(effect: Effect, model: str, step: int, rate: float = 0.15, drift: float | None = None) -> pd.DataFrame:
+    """Measurements with a known effect of the latest exposure's place; batches share a part of their noise, easy rows are likelier.
+
+    With a ``drift`` rows have a content of their own, the same at every checkpoint, which is easier by so much at the end of the order.
+    """
     found = shown()
     order = suite().model(model).order
     seen = found.exposures[(found.exposures["order"] == order) & (found.exposures["step"] < step)]
@@ -161,6 +166,11 @@ def measured(effect: Effect, model: str, step: int, rate: float = 0.15) -> pd.Da
     easy = found.table["zlib_bits"].to_numpy()
     easy = -(easy - easy.mean()) / easy.std()
     canary = (found.table["kind"] == "canary").to_numpy()
+    if drift is not None:
+        whole = found.exposures[found.exposures["order"] == order].groupby("item_id")["row"].max().reindex(found.table["item_id"])
+        place = np.nan_to_num(whole.to_numpy() / (STEPS * ROWS_PER_STEP - 1))
+        own = 0.5 * own + 0.85 * np.random.default_rng(1).standard_normal(n)
+        lift = lift + drift * place
     latent = lift + np.sqrt(0.2) * easy + np.sqrt(0.8) * own
     odds = np.log(rate / (1 - rate)) + np.pi / np.sqrt(3) * (lift - 0.5 * lift.mean())
     odds = np.where(canary, 1.5 * np.log2(np.maximum(copies, 0.01)) - 3, odds)
@@ -178,7 +188,24 @@ def measured(effect: Effect, model: str, step: int, rate: float = 0.15) -> pd.Da
     )
 
 
-def analysis_context(effect: Effect, rate: float = 0.15, models: Sequence[str] = ("base", "branch"), **settings: Any) -> AnalysisContext:
+def findings(context: AnalysisContext, *parts: Any) -> Findings:
+    """What some parts of the analysis find alone: modules with ``analyse``, ``compare`` or both."""
+    found, finals = Findings(), []
+    for run in runs(context):
+        for part in parts:
+            if run.primary and hasattr(part, "analyse"):
+                part.analyse(run, context, found)
+        if run.primary:
+            finals.append(run.last())
+    for part in parts:
+        if hasattr(part, "compare"):
+            part.compare(finals, context, found)
+    return found
+
+
+def analysis_context(
+    effect: Effect, rate: float = 0.15, models: Sequence[str] = ("base", "branch"), drift: float | None = None, **settings: Any
+) -> AnalysisContext:
     """The world as it is analysed. The margins are twice as wide as the usual ones, so that this small sample can rule them out."""
     whole = suite()
     chosen = whole.model_copy(update={"models": [whole.model(m) for m in models]})
@@ -187,5 +214,5 @@ def analysis_context(effect: Effect, rate: float = 0.15, models: Sequence[str] =
     return AnalysisContext(
         suite=chosen, settings=AnalyseSettings(**given), seed=1, checkpoints=checkpoints, left_out=checkpoints[:0],
         stimuli=shown().table.drop(columns="input_ids"), exposures=shown().exposures, truth=world().truth, has_truth=True, published=None,
-        read=lambda model, step: measured(effect, model, step, rate), history={m: whole.history(m) for m in models},
+        read=lambda model, step: measured(effect, model, step, rate, drift), history={m: whole.history(m) for m in models},
     )  # fmt: skip

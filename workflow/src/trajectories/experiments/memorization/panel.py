@@ -50,6 +50,11 @@ SUBSETS = (
     PRIMARY,
     Subset("seen once", "rows seen exactly once, recency window included", lambda panel, _: panel["n_seen"] == 1),
     Subset(
+        "seen once, twice the window apart",
+        "rows seen exactly once, before a recency window of twice the width",
+        lambda panel, window: (panel["n_seen"] == 1) & _settled(panel, 2 * window),
+    ),
+    Subset(
         "seen once or twice, by the latest",
         "rows seen at most twice, the latest before the recency window and dated by it; the number is a covariate",
         lambda panel, window: panel["n_seen"].between(1, 2) & _settled(panel, window),

@@ -36,8 +36,9 @@ from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.experiments.memorization.simulations import clusters_of, slope_in_sd
-from trajectories.statistics.claims import MIN_EVENTS, Claim, Result, objection, row
+from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Claim, Result, objection, row
 from trajectories.statistics.intervals import t_interval
+from trajectories.statistics.linearity import wald
 from trajectories.statistics.order_regression import Fit
 from trajectories.statistics.panel_regression import panel_regression
 
@@ -191,51 +192,53 @@ def effects(cells: Cells, comparison: str, settings: AnalyseSettings) -> Iterato
         its standard error and 95 % interval, and how many rows and cells it rests on. Effects by one are averaged over the other, with the
         weights that the panel's cells have.
     """
-    steps, ages = _bins(cells, settings)
+    steps, ages = _bins(settings)
     unit = 1.0 if set(np.unique(cells.outcome)) <= {0.0, 1.0} else cells.unit
-    inside = [(_STEP, *edges) for edges in steps] + [(_AGE, *edges) for edges in ages]
-    masks = np.stack([_within(cells, *which) for which in inside])
-    sizes = masks.sum(axis=(1, 2))
-    reference = len(steps) + int(np.argmax(sizes[len(steps) :]))
-    used = [i for i in range(len(inside)) if sizes[i] >= LEAST_CELLS]
-    free = [i for i in used if i != reference]
-    fit = _fit(cells, masks[free], [str(i) for i in free], comparison)
+    inside: list[tuple[str, float, float]] = []
+    masks: list[np.ndarray] = []
+    rest: list[np.ndarray] = []
+    for by, bins in ((_STEP, steps), (_AGE, ages)):
+        found = [(edges, mask) for edges in bins if _told(mask := _inside(cells, by, *edges), comparison)]
+        inside += [(by, *edges) for edges, _ in found]
+        masks += [mask for _, mask in found]
+        rest.append(np.isfinite(cells.age) & ~np.any([mask for _, mask in found], axis=0) if found else np.isfinite(cells.age))
+    # every seen cell has one exposure step and one age, so one age stands for none; the commonest does
+    reference = max((i for i in range(len(inside)) if inside[i][0] == _AGE), key=lambda i: int(masks[i].sum()), default=None)
+    free = [i for i in range(len(inside)) if i != reference]
+    few = [mask for mask in rest if _told(mask, comparison, 1)]
+    names = [str(i) for i in free] + [f"rest {i}" for i in range(len(few))]
+    fit = _fit(cells, [*(masks[i] for i in free), *few], names, comparison)
     if fit.problem is None:
-        share = {by: np.array([sizes[i] if inside[i][0] == by and i in used else 0 for i in range(len(inside))]) for by in (_STEP, _AGE)}
-        for i in used:
-            by = inside[i][0]
-            other = _AGE if by == _STEP else _STEP
-            contrast = share[other] / share[other].sum()
+        for i, (by, low, high) in enumerate(inside):
+            others = np.array([masks[j].sum() if inside[j][0] != by else 0 for j in range(len(inside))])
+            contrast = others / others.sum()
             contrast[i] = 1.0
-            vector = np.array([contrast[j] for j in free])
-            edges = {_STEP: (0.0, 1.0), _AGE: (0.0, 1.0)} | {by: inside[i][1:]}
-            yield _effect(by, edges, fit, vector, unit, masks[i])
+            place = {_STEP: (0.0, 1.0), _AGE: (0.0, 1.0)} | {by: (low, high)}
+            yield _effect(by, place, fit, {str(j): float(contrast[j]) for j in free}, unit, masks[i])
     both = [(s, a) for s in steps for a in ages]
-    crossed = [_within(cells, _STEP, *s) & _within(cells, _AGE, *a) for s, a in both]
-    kept = [i for i, mask in enumerate(crossed) if mask.sum() >= LEAST_CELLS]
-    whole = _fit(cells, np.stack([crossed[i] for i in kept]), [str(i) for i in kept], comparison) if kept else None
-    if whole is not None and whole.problem is None:
-        for j, i in enumerate(kept):
-            yield _effect("both", {_STEP: both[i][0], _AGE: both[i][1]}, whole, np.eye(len(kept))[j], unit, crossed[i])
+    crossed = [_inside(cells, _STEP, *s) & _inside(cells, _AGE, *a) for s, a in both]
+    kept = [i for i, mask in enumerate(crossed) if _told(mask, comparison)]
+    whole = _fit(cells, [crossed[i] for i in kept], [str(i) for i in kept], comparison)
+    if whole.problem is None:
+        for i in kept:
+            yield _effect("both", {_STEP: both[i][0], _AGE: both[i][1]}, whole, {str(i): 1.0}, unit, crossed[i])
 
 
 def linear_part(cells: Cells, claim: str, settings: AnalyseSettings, comparison: str = WITHIN) -> Fit:
     """The panel regression whose first coefficient a claim is about: linear in exposure step with the age in bins, or the reverse."""
-    steps, ages = _bins(cells, settings)
-    by, other, edges = (_STEP, _AGE, ages) if claim == "late-exposures-stronger" else (_AGE, _STEP, steps)
-    seen = np.isfinite(cells.age)
-    column = np.where(seen, cells.exposed[:, None] if by == _STEP else cells.age, 0.0)
-    masks = [mask for e in edges if (mask := _within(cells, other, *e)).sum() >= LEAST_CELLS]
-    return _fit(cells, np.stack([column, *masks]), [by, *(f"{other} {i}" for i in range(len(masks)))], comparison)
+    steps, ages = _bins(settings)
+    by, other, bins = (_STEP, _AGE, ages) if claim == "late-exposures-stronger" else (_AGE, _STEP, steps)
+    column = _column(cells, by)
+    masks = [mask for edges in bins if _told(mask := _inside(cells, other, *edges), comparison)]
+    return _fit(cells, [column, *masks], [by, *(f"{other} {i}" for i in range(len(masks)))], comparison)
 
 
 def simulation(cells: Cells, claim: str, settings: AnalyseSettings) -> Simulation:
     """The simulated analysis of a linear part: whole clusters of rows are drawn, keep their real outcomes, and get a part of known size."""
     fit = linear_part(cells, claim, settings)
-    seen = np.isfinite(cells.age)
-    column = np.where(seen, cells.exposed[:, None] if fit.names[0] == _STEP else cells.age, 0.0)
+    column = _column(cells, fit.names[0])
     flat = cells.outcome - fit.coefficients[0] * column
-    last = seen[:, -1]
+    last = np.isfinite(cells.age[:, -1])
     draw = clusters_of(cells.labels)
     weights = None if cells.weights is None else cells.weights[last]
 
@@ -249,6 +252,7 @@ def simulation(cells: Cells, claim: str, settings: AnalyseSettings) -> Simulatio
 
 
 def _decide(run: Run, cells: Cells, settings: AnalyseSettings, found: Findings) -> None:
+    _unequal(run, cells, settings, found)
     caveat = "" if run.items.loc[run.items["kind"] == "row", "copies_known"].all() else UNSEARCHED
     for name, claim in claims(settings).items():
         for comparison in (WITHIN, BETWEEN):
@@ -260,27 +264,57 @@ def _decide(run: Run, cells: Cells, settings: AnalyseSettings, found: Findings) 
                 found.calibrands.append(Calibrand(claim, run.model.name, simulation(cells, name, settings), objection(result)))
 
 
-def _bins(cells: Cells, settings: AnalyseSettings) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+def _unequal(run: Run, cells: Cells, settings: AnalyseSettings, found: Findings) -> None:
+    """A note where the exposure steps' trend changes with age, so that the two do not add up."""
+    steps, ages = _column(cells, _STEP), _column(cells, _AGE)
+    masks = [mask for edges in _bins(settings)[1] if _told(mask := _inside(cells, _AGE, *edges), WITHIN)]
+    fit = _fit(cells, [steps * ages, steps, *masks], ["product", _STEP, *(str(i) for i in range(len(masks)))], WITHIN)
+    if fit.problem is None and (p := wald(fit, ["product"])[3]) < ALPHA:
+        found.note(
+            f"{run.model.name}: exposure step and age do not quite add up (p = {p:.2g} for their product): what is said of one at equal "
+            "values of the other is an average over these. The figure of both together shows how they differ."
+        )
+
+
+def _bins(settings: AnalyseSettings) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Ends of the exposure steps' bins, evenly over training, and of the ages', each half as old as the next."""
     edges = np.linspace(0, 1, settings.order.exposure_bins + 1)
     ages = [0.0, *(0.5 ** np.arange(settings.order.age_bins - 1, -1, -1))]
     return list(pairwise(edges.tolist())), list(pairwise(ages))
 
 
-def _within(cells: Cells, by: str, low: float, high: float) -> np.ndarray:
+def _column(cells: Cells, by: str) -> np.ndarray:
+    """Exposure step or age where a row is seen, else 0 [n, t]."""
+    return np.where(np.isfinite(cells.age), cells.exposed[:, None] if by == _STEP else cells.age, 0.0)
+
+
+def _inside(cells: Cells, by: str, low: float, high: float) -> np.ndarray:
     """Whether a row is seen and its exposure step or age lies in [low, high), the last bin's end included [n, t]."""
     value = np.broadcast_to(cells.exposed[:, None], cells.age.shape) if by == _STEP else cells.age
     with np.errstate(invalid="ignore"):
         return np.isfinite(cells.age) & (value >= low) & ((value < high) | (high == 1.0))
 
 
-def _fit(cells: Cells, columns: np.ndarray, names: list[str], comparison: str) -> Fit:
+def _told(mask: np.ndarray, comparison: str, least: int = LEAST_CELLS) -> bool:
+    """Whether cells are enough for an effect of their own; within rows, one that holds at all checkpoints is a part of the row's level."""
+    changing = ~mask.all(axis=1) if comparison == WITHIN else np.ones(len(mask), bool)
+    return int(mask[changing].sum()) >= least
+
+
+def _fit(cells: Cells, columns: list[np.ndarray], names: list[str], comparison: str) -> Fit:
+    """The panel regression; seen cells outside all bins get an effect of their own, so that they do not pass for unseen ones."""
+    rest = np.isfinite(cells.age) & ~np.any([c for c in columns if c.dtype == bool], axis=0)
+    if _told(rest, comparison, 1):
+        columns, names = [*columns, rest], [*names, "rest"]
     facts = cells.facts if comparison == BETWEEN else np.empty((len(cells.outcome), 0))
-    return panel_regression(cells.outcome, columns, facts, cells.labels, names, unit_effects=comparison == WITHIN, weights=cells.weights)
+    stacked = np.stack(columns).astype(float)
+    return panel_regression(cells.outcome, stacked, facts, cells.labels, names, unit_effects=comparison == WITHIN, weights=cells.weights)
 
 
-def _effect(by: str, edges: dict[str, tuple[float, float]], fit: Fit, vector: np.ndarray, unit: float, mask: np.ndarray) -> dict[str, Any]:
-    result = fit.combined(dict(zip(fit.names, vector.tolist(), strict=True)), unit)
+def _effect(
+    by: str, edges: dict[str, tuple[float, float]], fit: Fit, weights: dict[str, float], unit: float, mask: np.ndarray
+) -> dict[str, Any]:
+    result = fit.combined(weights, unit)
     low, high = t_interval(result.estimate, result.stderr, result.df)
     (step_low, step_high), (age_low, age_high) = edges[_STEP], edges[_AGE]
     return {
