@@ -137,6 +137,21 @@ def test_another_seed_changes_the_weights_from_the_start_and_nothing_else(hashes
     assert not set(other.values()) & set(hashes.values())
 
 
+def test_the_arms_of_a_trial_start_from_the_same_weights_and_part_where_their_training_does(
+    hashes: dict[int, str], tmp_path: Path, orders: Path
+) -> None:
+    """One seed in another order differs from the first update on; at a constant learning rate, from the first after warm-up on."""
+    reader = open_order(orders / "standard")
+    write_order(tmp_path / "order" / "reversed", "reversed", reader[np.arange(len(reader))][::-1], ROWS_PER_STEP, 999)
+    turned = trained(tmp_path / "reversed", tmp_path / "order", facts(order="reversed"))
+    constant = trained(tmp_path / "constant", orders, facts(schedule="constant"))
+    warm = round(PLAN.optimizer.warmup * STEPS)
+    assert {step for step in hashes if turned[step] == hashes[step]} == {0}
+    same = {step for step in hashes if constant[step] == hashes[step]}
+    assert same >= {step for step in hashes if step <= warm}
+    assert max(same) < STEPS
+
+
 @pytest.mark.parametrize("until", [1, 5, 8, 11])
 def test_after_a_kill_training_goes_on_with_the_same_result(hashes: dict[int, str], tmp_path: Path, orders: Path, until: int) -> None:
     before = trained(tmp_path, orders, facts(), until=until)
