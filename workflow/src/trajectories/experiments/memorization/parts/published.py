@@ -80,7 +80,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
     """Everything that a suite of published lists allows."""
     assert context.rows_memorized is not None
     settings = context.settings
-    finals: dict[str, np.ndarray] = {}
+    finals: dict[str, tuple[int, np.ndarray]] = {}
     for model in context.suite.models:
         lists = context.rows_memorized(model.name)
         for step, rows in lists.items():
@@ -93,10 +93,11 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         if not lists:
             continue
         step = max(lists)
-        finals[model.name] = lists[step][: np.searchsorted(lists[step], step * model.rows_per_step)]
-        parts = positions(Counts.of(model, step, finals[model.name]), settings)
+        seen = lists[step][: np.searchsorted(lists[step], step * model.rows_per_step)]
+        finals[model.name] = step, seen
+        parts = positions(Counts.of(model, step, seen), settings)
         found.add("positions", *({"model": model.name, "step": step} | part for part in parts))
-        _process(model, step, finals[model.name], context, found)
+        _process(model, step, seen, context, found)
         published_lists.forgetting(model, lists, context, found)
         published_lists.early_forecasts(model, lists, found)
     published_lists.forecasts([m for m in context.suite.models if m.name in finals], finals, found)

@@ -90,8 +90,14 @@ def early_forecasts(model: Model, lists: Mapping[int, np.ndarray], found: Findin
             found.trajectories.append(place | {"metric": metric} | estimate.row())
 
 
-def forecasts(models: Sequence[Model], finals: Mapping[str, np.ndarray], found: Findings) -> None:
-    """Each model's last list as a forecast of that of every larger model of its order (tables ``prediction`` and ``correlations``)."""
+def forecasts(models: Sequence[Model], finals: Mapping[str, tuple[int, np.ndarray]], found: Findings) -> None:
+    """Each model's last list as a forecast of that of every larger model of its order (tables ``prediction`` and ``correlations``).
+
+    Args:
+        models: those that have lists.
+        finals: by model the step of its last list, and the rows, ascending.
+        found: gets the rows.
+    """
     for table in ("prediction", "correlations"):
         found.add(table)
     ordered = sorted(models, key=lambda m: m.parameters_non_embedding)
@@ -99,11 +105,11 @@ def forecasts(models: Sequence[Model], finals: Mapping[str, np.ndarray], found: 
         for b in ordered[i + 1 :]:
             if a.order != b.order or a.rows_per_step != b.rows_per_step:
                 continue
-            n = min(m.all_steps[-1] * m.rows_per_step for m in (a, b))
-            estimates = forecast(finals[a.name], finals[b.name], n, a.rows_per_step)
-            pair = {"predictor": a.name, "target": b.name, "kind": ROWS}
+            (first, predictor), (second, target) = finals[a.name], finals[b.name]
+            estimates = forecast(predictor, target, min(first, second) * a.rows_per_step, a.rows_per_step)
+            pair: dict[str, Any] = {"predictor": a.name, "target": b.name, "kind": ROWS}
             found.add("prediction", *(pair | {"metric": metric} | estimate.row() for metric, estimate in estimates.items()))
-            facts = {"among": "models", "kind": ROWS, "measure": MEMORIZED, "a": a.name, "b": b.name}
+            facts: dict[str, Any] = {"among": "models", "kind": ROWS, "measure": MEMORIZED, "a": a.name, "b": b.name}
             found.add("correlations", facts | estimates["phi"].row())
 
 
