@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from memorization.world import analysis_context, findings, recency
-from trajectories.experiments.memorization.parts import exposure
-from trajectories.experiments.memorization.parts.exposure import (
+from trajectories.experiments.memorization.cells import (
     BETWEEN,
+    LEAST_CELLS,
     WITHIN,
     Cells,
     cells_of,
@@ -19,6 +19,7 @@ from trajectories.experiments.memorization.parts.exposure import (
     linear_part,
     simulation,
 )
+from trajectories.experiments.memorization.parts import exposure
 from trajectories.experiments.memorization.run import runs
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.statistics.claims import p_values, table
@@ -92,7 +93,7 @@ def test_effects_by_exposure_step_and_age_are_the_planted_ones() -> None:
     assert len(steps) == SETTINGS.order.exposure_bins
     assert np.ptp(steps["estimate"]) < 6 * steps["stderr"].max(), "no exposure step is better than another"
     both = found[found["by"] == "both"]
-    assert (both["cells"] >= exposure.LEAST_CELLS).all()
+    assert (both["cells"] >= LEAST_CELLS).all()
     assert (both["estimate"] > -3 * both["stderr"]).all()
     assert (both["estimate"] > 0).mean() > 0.8
 
