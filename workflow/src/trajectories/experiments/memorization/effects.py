@@ -140,7 +140,7 @@ def simulation(outcome: str, blocks: Sequence[Block], weights: Sequence[float] =
         for i, block in enumerate(blocks):
             units = np.concatenate([members[i][c] for c in picked])
             labels = np.repeat(np.arange(len(picked)), [len(members[i][c]) for c in picked])
-            deviation = generator.normal(0.0, spread[i], block.y.shape[1])
+            deviation = generator.normal(0.0, spread[i], size=block.y.shape[1:])
             y = planted(i, truth, deviation)
             if outcome == MEMORIZED:
                 p = y[units]
