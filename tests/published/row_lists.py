@@ -43,15 +43,17 @@ class Truth:
 
 def memorized(truth: Truth, n: int, seen: int, generator: np.random.Generator) -> np.ndarray:
     """About ``n`` rows below ``seen``, ascending, each once, as planted (int64)."""
-    groups = generator.integers(0, seen, int(n / truth.clump * 1.3 * np.exp(abs(truth.slope) / 2)) + 10)
+    wanted = round(n / truth.clump)
+    groups = generator.integers(0, seen, int(wanted * 1.3 * np.exp(abs(truth.slope) + abs(truth.recency))) + 10)
     place = groups / max(seen - 1, 1)
     odds = truth.slope * (groups / max(truth.rows - 1, 1)) + truth.recency * (place > 0.9)
     kept = groups[generator.random(len(groups)) < np.exp(odds - max(truth.slope, 0.0) - max(truth.recency, 0.0))]
+    kept = np.unique(kept) if truth.clump == 1 else kept
+    kept = generator.choice(kept, min(wanted, len(kept)), replace=False)
     sizes = generator.geometric(1 / truth.clump, len(kept)) if truth.clump > 1 else np.ones(len(kept), int)
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     rows = np.unique(np.repeat(kept, sizes) + within)
-    rows = rows[rows < seen]
-    return np.sort(generator.choice(rows, n, replace=False)) if len(rows) > n and truth.clump == 1 else rows
+    return rows[rows < seen]
 
 
 def nested(smaller: np.ndarray, rows: np.ndarray, kept: float, generator: np.random.Generator) -> np.ndarray:

@@ -189,7 +189,7 @@ class Published(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Published:
-        if self.format == "harness" and not (self.root and self.tasks):
+        if self.format == "harness" and not {"root", "tasks"} <= self.model_fields_set:
             raise ValueError("results of the harness need a root and tasks")
         return self
 
