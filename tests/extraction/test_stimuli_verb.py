@@ -163,3 +163,23 @@ def test_a_damaged_tokenizer_is_one_sentence(layout: Layout, experiment: dict[st
     (layout.corpus / "tokenizer.json").write_text(json.dumps({"version": "1.0"}))
     with pytest.raises(UserError, match=r"tokenizer.json' is no tokenizer"):
         verb.run(settings(), layout, Machine(), "made-up")
+
+
+def test_rows_known_to_be_memorized_come_from_a_copy_below_data_dir_and_are_recorded(
+    layout: Layout, experiment: dict[str, Any], tmp_path: Path
+) -> None:
+    copy = tmp_path / "data" / "lists" / "data" / "big.one-00000-of-00001.parquet"
+    copy.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"index": [7, 3, 7]}), copy)
+    found: list[Any] = []
+
+    def with_cases(context: StimuliContext) -> Stimuli:
+        found.extend([context.memorized("listed"), context.memorized("standard")])
+        return chosen(context)
+
+    experiment["stimuli"] = with_cases
+    orders = {"standard": {"row_tokens": 9}, "listed": {"row_tokens": 9, "memorized": {"repository": "someone/lists", "split": "big.one"}}}
+    verb.run(settings(orders=orders), layout, Machine(data_dir=tmp_path / "data"), "made-up")
+    assert found[0].tolist() == [3, 7]
+    assert found[1] is None
+    assert copy.name in tables.provenance(layout.stimuli("made-up"))["inputs"]

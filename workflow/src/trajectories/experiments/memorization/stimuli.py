@@ -194,6 +194,12 @@ def _notes(context: StimuliContext, table: pd.DataFrame, scanned: list[str], uns
         f"{len(rows):,} rows, evenly over {settings.strata} parts of the training order and over its batches; tokens {offset} to "
         f"{offset + k} of each are given, the next {scored} are scored."
     ]
+    weight = rows["weight"].to_numpy()
+    if len(weight) and np.ptp(weight) > 1e-9 * weight.max():
+        notes.append(
+            "Rows differ in their probability of being drawn and are weighted by its inverse; for a mean they are worth "
+            f"{weight.sum() ** 2 / (weight @ weight):,.0f} equally likely ones."
+        )
     if len(settings.k) * len(settings.l) * len(settings.offset) > 1:
         notes.append(
             f"The same rows are also shown through other windows (k of {settings.k}, l of {settings.l}, beginning at {settings.offset}); "

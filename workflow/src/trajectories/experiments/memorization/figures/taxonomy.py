@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from trajectories.experiments.memorization.settings import CATEGORIES
@@ -18,7 +20,7 @@ def figures(context: FigureContext) -> list[Figure]:
     divided, memorized = (table[table["metric"] == metric] for metric in ("composition", "extractable"))
     if divided.empty:
         return []
-    look = {"facet": "group", "columns": 3, "width": 190, "percent": True}
+    look: dict[str, Any] = {"facet": "group", "columns": 3, "width": 190, "percent": True}
     return [
         Figure(
             "taxonomy",
