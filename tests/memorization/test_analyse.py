@@ -38,11 +38,9 @@ def test_all_tables_have_the_contracts_columns_and_the_seed_decides_them() -> No
 def test_figures_are_drawn_from_the_tables_alone() -> None:
     analysis, context = whole(), analysis_context(trend(0.8), models=("base",))
     joined = join_facts(analysis.trajectories, suite(), context.checkpoints, "memorization")
-
-    def extra(name: str) -> pd.DataFrame:
-        return analysis.extra.get(name, pd.DataFrame())
-
-    drawn = figures(FigureContext(suite(), None, joined, analysis.claims, analysis.calibration, analysis.recovery, extra))
+    drawn = figures(
+        FigureContext(suite(), None, joined, analysis.claims, analysis.calibration, analysis.recovery, analysis.extra.__getitem__)
+    )
     names = [figure.name for figure in drawn]
     assert len(set(names)) == len(names)
     rows = {"extractable", "likelihood", "position-memorized", "position-likelihood"}
@@ -51,6 +49,14 @@ def test_figures_are_drawn_from_the_tables_alone() -> None:
     for figure in drawn:
         assert figure.chart.to_dict()["$schema"]
         assert figure.caption.endswith(".")
+
+
+def test_a_run_with_nothing_to_say_is_drawn_too() -> None:
+    context = analysis_context(trend(0.0), models=("base",))
+    start = analyse(replace(context, checkpoints=context.checkpoints[context.checkpoints["step"] == 0]))
+    joined = join_facts(start.trajectories, suite(), context.checkpoints, "memorization")
+    drawn = figures(FigureContext(suite(), None, joined, start.claims, start.calibration, start.recovery, start.extra.__getitem__))
+    assert "power" not in {figure.name for figure in drawn}
 
 
 def test_each_family_has_one_primary_claim_for_a_model_at_its_last_checkpoint() -> None:

@@ -64,7 +64,7 @@ def analyse(context: AnalysisContext) -> Analysis:
         table(found.claims),
         calibration(found, context),
         pd.DataFrame(found.recovery, columns=RECOVERY.names) if found.recovery else empty(RECOVERY),
-        {name: pd.DataFrame(rows) for name, rows in found.extra.items()},
+        {name: pd.DataFrame(rows) for name, rows in found.extra.items() if rows},
         found.notes,
     )
 

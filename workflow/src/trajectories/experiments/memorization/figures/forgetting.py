@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 KEPT, AGAIN = "still memorized", "not memorized again"
@@ -12,7 +13,7 @@ KEPT, AGAIN = "still memorized", "not memorized again"
 
 def figures(context: FigureContext) -> list[Figure]:
     """The figures of forgetting; one without data is left out."""
-    table = context.extra("forgetting")  # noqa: S610 (a table's name, no SQL)
+    table = extra(context, "forgetting")
     found = []
     if not table.empty:
         sizes = context.trajectories.drop_duplicates("model").set_index("model")["parameters_non_embedding"]

@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 SLOPES = {
@@ -19,7 +20,6 @@ SLOPES = {
     ),
 }
 OUTCOMES = {"memorized": "memorized (log odds)", "logprob": "log-probability (SD)", "score": "tokens reproduced (SD)"}
-KEPT = {"within 5 %": "#00768f", "beyond 5 %": "#c8442c"}
 MARKS = {"right verdicts": "#6a00a8", "wrong verdicts": "#e4695e"}
 
 
@@ -30,14 +30,14 @@ def figures(context: FigureContext) -> list[Figure]:
     table = table[table["setting"].isin(settings[:1])]  # the primary window comes first
     models = theme.model_order(table)
     found = [figure for metric in SLOPES for figure in _slope(table, context.claims, metric)]
-    found += _trend(context.extra("curves"), models)  # noqa: S610 (a table's name, no SQL)
+    found += _trend(extra(context, "curves"), models)
     found += _placebo(table, context.claims)
     found += _variants(context.claims, models)
-    return found + _decided(context.extra("power"))  # noqa: S610 (a table's name, no SQL)
+    return found + _decided(extra(context, "power"))
 
 
 def _over_training(data: pd.DataFrame, title: str, margin: float, most: float = 5) -> alt.LayerChart:
-    """Slopes by checkpoint over the zone of effects too small to matter; ones whose standard error exceeds ``most`` margins are left out."""
+    """Slopes by checkpoint over the zone of effects too small to matter, without those of a standard error above ``most`` margins."""
     zone = alt.Chart(pd.DataFrame({"low": [-margin], "high": [margin]})).mark_rect(opacity=0.18, color="#8a9097", clip=True)
     # with few rows seen (or ahead) the intervals would leave no room for the others
     steady = data[data["stderr"] <= most * margin]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 TO_FINAL = "predicts the last checkpoint"
@@ -46,7 +47,7 @@ def _checkpoints(context: FigureContext) -> list[Figure]:
 
 
 def _models(context: FigureContext) -> list[Figure]:
-    table = context.extra("prediction")  # noqa: S610 (a table's name, no SQL)
+    table = extra(context, "prediction")
     if table.empty:
         return []
     table = table[table["metric"].isin(["base_rate", "precision", "recall", "auc"])]
@@ -81,7 +82,7 @@ def _models(context: FigureContext) -> list[Figure]:
 
 
 def _matrices(context: FigureContext) -> list[Figure]:
-    table = context.extra("correlations")  # noqa: S610 (a table's name, no SQL)
+    table = extra(context, "correlations")
     if table.empty:
         return []
     found = []

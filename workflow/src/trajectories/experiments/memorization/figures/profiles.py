@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 CLAIMS = ("late-cohorts-likelier", "late-cohorts-learn-more", "old-cohorts-forget", "cohorts-differ-before")
@@ -16,7 +17,7 @@ MOST_COHORTS, MOST_STEPS, MOST_MARGINS = 24, 40, 5
 
 def figures(context: FigureContext) -> list[Figure]:
     """The figures of the profiles; none where no model has one."""
-    cells, effects = (context.extra(name) for name in ("profiles", "profile_effects"))  # noqa: S610 (names of tables, no SQL)
+    cells, effects = (extra(context, name) for name in ("profiles", "profile_effects"))
     if cells.empty or effects.empty:
         return []
     models = [m for m in theme.model_order(context.trajectories) if m in set(cells["model"])]

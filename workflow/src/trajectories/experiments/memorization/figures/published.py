@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.experiments.memorization.figures.rows import by_place
 from trajectories.figures import Figure, FigureContext, theme
 
@@ -14,12 +15,12 @@ COLOURS = ["#c8442c", "#00768f", "#8a9097"]
 
 def counts(context: FigureContext) -> list[Figure]:
     """The share of rows memorized against size and against rows seen, beside the published counts."""
-    table = context.extra("counts")  # noqa: S610 (a table's name, no SQL)
-    table = table[table["share"] > 0]
-    if table.empty:
+    table = extra(context, "counts")
+    if table.empty or not (table["share"] > 0).any():
         return []
+    table = table[table["share"] > 0]
     final = table[table["step"] == table.groupby(["series", "model"])["step"].transform("max")]
-    fitted = context.extra("scaling")  # noqa: S610 (a table's name, no SQL)
+    fitted = extra(context, "scaling")
     slopes = "; ".join(
         f"{r.series}: {r.slope:.3f} ({r.ci_low:.3f} to {r.ci_high:.3f})"
         for r in fitted.itertuples()  # type: ignore[attr-defined]
@@ -71,7 +72,7 @@ def _colours(names: list[str]) -> list[str]:
 
 def positions(context: FigureContext) -> list[Figure]:
     """The share memorized by place in the order, of complete lists."""
-    parts = context.extra("positions")  # noqa: S610 (a table's name, no SQL)
+    parts = extra(context, "positions")
     if parts.empty:
         return []
     models = theme.model_order(context.trajectories)

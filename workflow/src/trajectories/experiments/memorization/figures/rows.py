@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 PARTS = {"before": "#00768f", "recency window": "#c8442c"}
@@ -39,7 +40,7 @@ def figures(context: FigureContext) -> list[Figure]:
 
 
 def _positions(context: FigureContext) -> list[Figure]:
-    positions = context.extra("positions")  # noqa: S610 (a table's name, no SQL)
+    positions = extra(context, "positions")
     if positions.empty:
         return []
     models = theme.model_order(context.trajectories)
