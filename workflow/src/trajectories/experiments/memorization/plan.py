@@ -39,7 +39,7 @@ class Case:
         rate: share of events among the rows that enter; NaN for a continuous outcome.
         bound: whether no event was found, so that the rate is an upper bound.
         entering: share of the sampled rows that enter the primary regression.
-        effect: design effect: how many rows tell as much as an independent one.
+        effect: design effect: how many rows tell as much as an independent one; below 1 where covariates explain more than clusters cost.
         listed: further rows from a table of known events.
     """
 
@@ -97,7 +97,7 @@ def _measured(claim: Claim, models: list[Model], found: pd.DataFrame, context: P
                 rate = float(wilson(np.array(events), np.array(n))[1]) if bound else events / n
             information = _information(rate, 0.0, high)
             stderr = (r.ci_high - r.ci_low) / 2 / stats.norm.ppf(1 - ALPHA)
-            effect = max(information * n * stderr**2, 1.0) if np.isfinite(stderr) and not bound else math.nan
+            effect = information * n * stderr**2 if np.isfinite(stderr) and not bound else math.nan
             yield Case(claim, model.name, rate, bound, n / (settings.stimuli.rows + listed), effect, listed if binary else 0)
 
 
