@@ -150,8 +150,8 @@ def write(resolved: Resolved, verb: str, experiment: str | None = None, model: s
 def write_all(resolved: Resolved) -> None:
     """Write every recipe that a workflow on this suite can want.
 
-    Snakemake remembers what a folder held when it first looked into it, so a recipe that is written while the jobs are being found can count
-    as missing.
+    Snakemake remembers what a folder held when it first looked into it, so a recipe that is written while jobs are looked for can count as
+    missing.
     """
     source, of_model = resolved.suite.source, {"trained": ["train"], "hub": ["fetch"], "published": ["published"]}
     measured = source != "published"

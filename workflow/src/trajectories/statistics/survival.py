@@ -93,7 +93,9 @@ def regained(state: np.ndarray, latest: np.ndarray, looks: np.ndarray, clusters:
 def _between(risk: np.ndarray, event: np.ndarray, latest: np.ndarray, looks: np.ndarray, clusters: np.ndarray) -> AtRisk:
     unit, look = np.nonzero(risk & (latest[:, :-1] >= 0) & (latest[:, 1:] == latest[:, :-1]))
     since = latest[unit, look]
-    return AtRisk(looks[look] - since, looks[look + 1] - since, event[unit, look].astype(float), np.ones(len(unit)), clusters[unit], look + 1)
+    return AtRisk(
+        looks[look] - since, looks[look + 1] - since, event[unit, look].astype(float), np.ones(len(unit)), clusters[unit], look + 1
+    )
 
 
 def edges_of(risk: AtRisk, intervals: int) -> np.ndarray:
