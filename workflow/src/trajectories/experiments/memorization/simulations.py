@@ -79,9 +79,10 @@ def _binary(regression: Regression, place: int, correlation: float) -> _Outcomes
     rate = float(np.average(regression.y, weights=weights))
     events = regression.y > 0.5
     # in a case-control sample the outcome decides the weight, so it is drawn given that the row is in the sample
-    drawn_by_outcome = weights is not None and not set(weights[events]) & set(weights[~events])
-    of_events, of_others = (float(weights[which].mean()) if weights is not None else 1.0 for which in (events, ~events))
-    offset = np.log(of_others / of_events) if drawn_by_outcome else 0.0
+    by_outcome = None
+    if weights is not None and events.any() and not events.all() and not set(weights[events]) & set(weights[~events]):
+        by_outcome = float(weights[events].mean()), float(weights[~events].mean())
+    offset = np.log(by_outcome[1] / by_outcome[0]) if by_outcome else 0.0
     copies = np.arange(len(column)) if regression.copies is None else np.unique(regression.copies, return_inverse=True)[1]
     shift: dict[float, float] = {}
 
@@ -97,7 +98,7 @@ def _binary(regression: Regression, place: int, correlation: float) -> _Outcomes
         y = norm.cdf(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own) < p
         if weights is None:
             return y, None
-        return y, np.where(y, of_events, of_others) if drawn_by_outcome else weights[rows]
+        return y, np.where(y, *by_outcome) if by_outcome else weights[rows]
 
     return outcomes
 
