@@ -31,7 +31,7 @@ def test_without_results_assumed_rates_are_gone_through() -> None:
     assert binary["memorized"].tolist() == ["0.32%", "1.00%", "12.00%"]
     by_hand = [12 * (1.645 + 0.842) ** 2 / (math.log(1.25) ** 2 * p * (1 - p) * 0.9**3) for p in (0.0032, 0.01, 0.12)]
     assert np.allclose([number(v) for v in binary["rows to refute"]], by_hand, rtol=0.01)
-    assert (binary["rows chosen"] == "6,000").all()
+    assert (binary["rows chosen"] == "4,000").all()
     assert any("no results" in note for note in found.notes)
 
 

@@ -15,14 +15,14 @@ Lengths = list[Annotated[int, Field(gt=0)]]
 class StimuliSettings(Strict):
     """Which rows are shown to every checkpoint."""
 
-    rows: int = Field(6000, ge=0, description="Rows sampled from each order that is read; orders that hold the same rows share them.")
+    rows: int = Field(4000, ge=0, description="Rows sampled from each order that is read; orders that hold the same rows share them.")
     cases: int = Field(
         6000,
         ge=0,
         description="Further rows drawn from the table of rows known to be memorized, where the suite's order names one (`memorized`); "
         "estimates are weighted by the inverse of the probability of being drawn.",
     )
-    never_seen: int = Field(1200, ge=0, description="Rows that no model is trained on, where the suite has such.")
+    never_seen: int = Field(800, ge=0, description="Rows that no model is trained on, where the suite has such.")
     strata: int = Field(20, gt=0, description="Equal parts of the training order; each gives as many rows, spread evenly over its batches.")
     k: Lengths = Field([32], min_length=1, description="Tokens of a row that are given; the first decides, further ones describe.")
     l: Lengths = Field(  # noqa: E741
