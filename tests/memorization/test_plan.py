@@ -16,8 +16,9 @@ from trajectories.statistics.claims import Result, row, table
 from trajectories.suites import load_suite
 
 
-def context(name: str, result: Callable[[str], pd.DataFrame | None] = lambda name: None, **settings: object) -> PlanContext:
+def context(name: str, result: Callable[[str], pd.DataFrame | None] = lambda name: None, **settings: dict[str, int]) -> PlanContext:
     suite = load_suite(name)
+    settings["stimuli"] = {"rows": 6000, **settings.get("stimuli", {})}
     return PlanContext(suite, suite.models, {m.name: m.all_steps for m in suite.models}, Settings(**settings), result)
 
 
@@ -31,7 +32,7 @@ def test_without_results_assumed_rates_are_gone_through() -> None:
     assert binary["memorized"].tolist() == ["0.32%", "1.00%", "12.00%"]
     by_hand = [12 * (1.645 + 0.842) ** 2 / (math.log(1.25) ** 2 * p * (1 - p) * 0.9**3) for p in (0.0032, 0.01, 0.12)]
     assert np.allclose([number(v) for v in binary["rows to refute"]], by_hand, rtol=0.01)
-    assert (binary["rows chosen"] == "4,000").all()
+    assert (binary["rows chosen"] == "6,000").all()
     assert any("no results" in note for note in found.notes)
 
 
