@@ -127,6 +127,6 @@ def _heatmap(table: pd.DataFrame, order: list[str], title: str, cell: int) -> al
     if cell > 30:
         ink = alt.condition(f"datum.value > {low + 0.6 * (1 - low)}", alt.value("#111"), alt.value("#fff"))
         layers.append(base.mark_text(fontSize=10).encode(text=alt.Text("value:Q", format=".2f"), color=ink))
-    panels = list(dict.fromkeys(data["panel"]))
-    chart = alt.layer(*layers, data=data).facet(alt.Facet("panel:N", title=None, sort=panels), columns=2)
-    return chart.resolve_scale(x="independent", y="independent")
+    # side by side instead of facets: with scales of their own and two layers, facets could take a wrong size
+    panels = dict.fromkeys(data["panel"])
+    return alt.concat(*(alt.layer(*layers, data=data[data["panel"] == p], title=p) for p in panels), columns=2)
