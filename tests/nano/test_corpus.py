@@ -102,6 +102,23 @@ def test_canaries_stand_exactly_where_their_copies_are_said_to(corpus: Corpus, t
         assert canary.incidental_grams == 0
 
 
+def test_canaries_that_are_never_planted_leave_the_corpus_as_it_is(corpus: Corpus) -> None:
+    more = build(plan(canaries={"counts": {1: 6, 4: 5, 16: 3}, "window": 20, "offset": "random", "never": 60}))
+    np.testing.assert_array_equal(more.packed.rows, corpus.packed.rows)
+    assert more.tokenizer.to_str() == corpus.tokenizer.to_str()
+    for name in set(corpus.truth) - {"canaries"}:
+        pd.testing.assert_frame_equal(more.truth[name], corpus.truth[name])
+    before, table = corpus.truth["canaries"], more.truth["canaries"]
+    pd.testing.assert_frame_equal(table.head(len(before)), before)
+    never = table.iloc[len(before) :]
+    assert len(never) == 60
+    assert (never["repetitions"] == 0).all()
+    assert never[["window_start", "window_end", "window_centre", "first_step", "last_step"]].isna().all(axis=None)
+    assert (never["incidental_grams"] == 0).all()
+    assert not table["input_ids"].map(tuple).duplicated().any()
+    assert table["canary_id"].is_unique
+
+
 def test_no_two_canaries_are_alike(corpus: Corpus) -> None:
     assert not corpus.truth["canaries"]["input_ids"].map(tuple).duplicated().any()
 

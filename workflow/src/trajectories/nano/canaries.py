@@ -4,6 +4,9 @@ The centre of a canary's window is independent of its number of copies and of it
 possible windows is cut into as many strata as there are canaries, each stratum gets one canary by lot, and the window lies uniformly
 within it. All windows have the same width and lie wholly within training, so centres are uniform over [w/2, T − w/2], T being the steps
 of a run.
+
+Some canaries are never planted. Their content is drawn like that of the others but from a generator of their own, so that the corpus is
+the same whatever their number.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ def design(training: Training) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         The canaries: ``canary_id, input_ids`` (list of int), ``repetitions``, ``window_start, window_end`` (half-open, steps) and
-        ``window_centre``; and their copies: ``canary_id, row, offset``, at most one copy in a row, where ``row`` is the row's number in the
+        ``window_centre``, the windows absent where ``repetitions`` is 0; and their copies: ``canary_id, row, offset``, at most one copy in a row, where ``row`` is the row's number in the
         standard order.
 
     Raises:
@@ -31,16 +34,21 @@ def design(training: Training) -> tuple[pd.DataFrame, pd.DataFrame]:
     content = generator(training.seed, "canary content")
     alphabet = content.permutation(np.arange(1, training.vocabulary))[: settings.alphabet]  # never the end-of-text token
     times = generator(training.seed, "canary windows")
-    table: list[tuple[str, list[int], int, int, int]] = []
+    table: list[tuple[str, list[int], int, int | None, int | None]] = []
     for repetitions, count in sorted(settings.counts.items()):
         starts = training.steps - settings.window + 1
         drawn = np.floor((times.permutation(count) + times.random(count)) / max(count, 1) * starts).astype(int)
         for start in drawn:
             tokens = content.choice(alphabet, settings.tokens)
             table.append((f"canary{len(table):04d}", tokens.tolist(), repetitions, int(start), int(start) + settings.window))
+    unplanted = generator(training.seed, "never planted canaries")
+    for _ in range(settings.never):
+        table.append((f"canary{len(table):04d}", unplanted.choice(alphabet, settings.tokens).tolist(), 0, None, None))
     canaries = pd.DataFrame(table, columns=["canary_id", "input_ids", "repetitions", "window_start", "window_end"])
-    canaries["window_centre"] = (canaries["window_start"] + canaries["window_end"]) / 2
-    return canaries, _place(canaries, training, rows_per_step)
+    canaries = canaries.astype({"window_start": "Int64", "window_end": "Int64"})
+    centre = (canaries["window_start"].astype("Float64") + canaries["window_end"]) / 2
+    canaries["window_centre"] = centre.to_numpy(dtype=float, na_value=np.nan)
+    return canaries, _place(canaries[canaries["repetitions"] > 0], training, rows_per_step)
 
 
 def _place(canaries: pd.DataFrame, training: Training, rows_per_step: int) -> pd.DataFrame:

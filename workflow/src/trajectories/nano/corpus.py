@@ -55,8 +55,8 @@ def build(training: Training) -> Corpus:
     canary_table["incidental_grams"] = canaries.incidental(canary_table, copies, packed.rows, training.canaries.gram)
     canary_table["gram_tokens"] = training.canaries.gram
     steps = copies["row"] // training.rows_per_step
-    canary_table["first_step"] = canary_table["canary_id"].map(steps.groupby(copies["canary_id"]).min())
-    canary_table["last_step"] = canary_table["canary_id"].map(steps.groupby(copies["canary_id"]).max())
+    canary_table["first_step"] = canary_table["canary_id"].map(steps.groupby(copies["canary_id"]).min()).astype("Int64")
+    canary_table["last_step"] = canary_table["canary_id"].map(steps.groupby(copies["canary_id"]).max()).astype("Int64")
     exposures = {kind: _exposures(packed.documents, kind, training.rows_per_step) for kind in ("fact", "grammar", "occupation")}
     fact_table["first_step"] = fact_table["fact_id"].map(exposures["fact"].groupby("source")["step"].min()).astype("Int64")
     truth = {

@@ -28,6 +28,9 @@ class Canaries(Strict):
     """Random token sequences with known numbers of copies at randomized times."""
 
     counts: dict[int, int] = Field(description="Number of copies to the number of canaries that have it.")
+    never: int = Field(
+        0, ge=0, description="Canaries that are never planted: what a model makes of a canary that it has not met, at any checkpoint."
+    )
     tokens: int = Field(64, ge=64, description="Length of a canary.")
     alphabet: int | None = Field(
         None, ge=2, description="Size of the random part of the vocabulary that tokens are drawn from; all of it if absent."

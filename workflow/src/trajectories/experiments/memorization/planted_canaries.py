@@ -42,10 +42,11 @@ def design(run: Run, truth: pd.DataFrame) -> Iterator[dict[str, Any]]:
             "method": "search of the order for the scored tokens; the interval is the range over canaries",
             "comment": "covered if every canary's exposures equal its planted copies",
         }
-    if len(canaries) < 4:
+    if (canaries["repetitions"] > 0).sum() < 4:
         return
-    spread = (seen["max"] - seen["min"] + 1).to_numpy(dtype=float)
-    window = (canaries["window_end"] - canaries["window_start"]).to_numpy(dtype=float)
+    planted_ones = (canaries["repetitions"] > 0).to_numpy()
+    spread = (seen["max"] - seen["min"] + 1).to_numpy(dtype=float)[planted_ones]
+    window = (canaries["window_end"] - canaries["window_start"])[planted_ones].to_numpy(dtype=float)
     yield place | {
         "parameter": "steps from a canary's first to its last copy",
         "truth": float(window.max()),
@@ -53,7 +54,7 @@ def design(run: Run, truth: pd.DataFrame) -> Iterator[dict[str, Any]]:
         "ci_low": float(np.nanmin(spread)),
         "ci_high": float(np.nanmax(spread)),
         "covered": bool(np.nanmax(spread - window) <= 0),
-        "n": len(canaries),
+        "n": len(spread),
         "method": "the longest, with the range over canaries",
         "comment": "truth is the window's width; covered if no canary's copies lie further apart",
     }
@@ -69,7 +70,8 @@ def design(run: Run, truth: pd.DataFrame) -> Iterator[dict[str, Any]]:
         "method": "search of the corpus; the interval is the range over canaries",
         "comment": "covered if there are none",
     }
-    yield from _randomized(seen["mean"].to_numpy(dtype=float) / max(run.model.steps_total - 1, 1), canaries, place)
+    places = seen["mean"].to_numpy(dtype=float) / max(run.model.steps_total - 1, 1)
+    yield from _randomized(places[planted_ones], canaries[planted_ones], place)
 
 
 def _randomized(places: np.ndarray, canaries: pd.DataFrame, place: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -133,13 +135,26 @@ def monotone(panel: pd.DataFrame, model: str, step: int) -> Iterator[dict[str, A
 
 
 def never_shown(panel: pd.DataFrame, model: str, step: int) -> Iterator[dict[str, Any]]:
-    """Canaries whose copies all lie ahead cannot be extractable."""
-    ahead = panel[panel["n_seen"] == 0]
-    if len(ahead):
+    """Canaries that are never planted, and those whose copies all lie ahead, cannot be extractable.
+
+    Args:
+        panel: canaries at a checkpoint.
+        model: its name.
+        step: of the checkpoint.
+    """
+    unseen = panel["n_seen"] == 0
+    groups = {
+        "not yet seen": (unseen & (panel["n_all"] > 0), f"at the last checkpoint that has not seen at least {LEAST_AHEAD} of them"),
+        "never planted": (panel["n_all"] == 0, "at the last checkpoint"),
+    }
+    for name, (mine, comment) in groups.items():
+        ahead = panel[mine]
+        if not len(ahead):
+            continue
         events = int(ahead["memorized"].sum())
         low, high = wilson(np.array(events), np.array(len(ahead)))
         yield {
-            "parameter": "extractable share of canaries not yet seen",
+            "parameter": f"extractable share of canaries {name}",
             "model": model,
             "step": step,
             "truth": 0.0,
@@ -149,5 +164,5 @@ def never_shown(panel: pd.DataFrame, model: str, step: int) -> Iterator[dict[str
             "covered": bool(low <= 0),
             "n": len(ahead),
             "method": "Wilson",
-            "comment": "at the last checkpoint that has not seen at least 20 of them",
+            "comment": comment,
         }

@@ -45,7 +45,8 @@ class Run:
         steps: its sound checkpoints, ascending [t].
         window: which tokens are given and scored.
         primary: whether this is the window that decides.
-        items: stimuli of that window that the model's order shows at some time, and never-seen rows; one line per item [n].
+        items: stimuli of that window that the model's order shows at some time, never-seen rows, and canaries that are never planted (those
+            without exposures); one line per item [n].
         exposures: ``item_id, order, row, step`` of what the model is trained on.
         outcomes: each of :data:`OUTCOMES`: array [n, t]; ``score`` is absent where it was not measured. ``min_margin`` besides: the
             smallest gap of the logits that the label of the longest measured span rests on.
@@ -105,8 +106,11 @@ def _runs_of(context: AnalysisContext, name: str) -> Iterator[Run]:
     stimuli = context.stimuli
     assert stimuli is not None
     exposures = context.exposures_of(name)
-    known = stimuli["item_id"].isin(exposures["item_id"]) | (stimuli["kind"] == "never")
-    stimuli = stimuli[known]
+    known = stimuli["item_id"].isin(exposures["item_id"])
+    canary = stimuli["kind"] == "canary"
+    if (known & canary).any():  # the order was searched for them: those that it does not show are never planted
+        known |= canary
+    stimuli = stimuli[known | (stimuli["kind"] == "never")]
     measured = {step: table.set_index("item_id").loc[stimuli["item_id"]] for _, step, table in context.measurements(name)}
     steps = np.array(sorted(measured))
     model = context.model(name)

@@ -32,14 +32,13 @@ def _by_copies(context: FigureContext) -> list[Figure]:
     )
     data = data[["model", "parameters_non_embedding", "step", "copies", "measure", "value", "ci_low", "ci_high", "n"]]
     colours, dashes = theme.model_scales(data)
-    copies = alt.Axis(values=sorted(set(data["copies"])), grid=False)
     base = alt.Chart(width=270, height=200).encode(
-        x=alt.X("copies:Q", title="planted copies", scale=alt.Scale(type="log", base=2), axis=copies),
+        x=alt.X("copies:O", title="planted copies", axis=alt.Axis(grid=False, labelAngle=0)),
         color=alt.Color("model:N", scale=colours, sort=None),
     )
     scale = alt.Scale(domain=[0, 1], clamp=True)
     y = alt.Y("value:Q", title="share", scale=scale, axis=alt.Axis(format=".0%", tickCount=5))
-    tips = [alt.Tooltip("model:N"), alt.Tooltip("copies:Q"), alt.Tooltip("value:Q", title="share", format=".1%")]
+    tips = [alt.Tooltip("model:N"), alt.Tooltip("copies:O"), alt.Tooltip("value:Q", title="share", format=".1%")]
     tips.append(alt.Tooltip("n:Q", title="canaries"))
     interval = base.mark_rule(opacity=0.4).encode(y=alt.Y("ci_low:Q", title="share", scale=scale), y2="ci_high:Q")
     line = base.mark_line().encode(y=y, strokeDash=alt.StrokeDash("model:N", scale=dashes, sort=None))

@@ -85,7 +85,7 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
         panel = run.panel(step, "canary")
         place = {"model": run.model.name, "step": step, "setting": str(run.window)}
         found.trajectories += [place | r for r in by_copies(panel)]
-        if (panel["n_seen"] == 0).sum() >= LEAST_AHEAD:
+        if ((panel["n_seen"] == 0) & (panel["n_all"] > 0)).sum() >= LEAST_AHEAD:
             ahead = (panel, step)
     last = placed(run)
     if last.empty:
@@ -113,7 +113,8 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
         if run.model.name == first:  # the design is the order's, not the model's
             found.recovery += design(run, context.truth("canaries"))
         if ahead is not None:
-            found.recovery += never_shown(ahead[0], run.model.name, ahead[1])
+            found.recovery += never_shown(ahead[0][ahead[0]["n_all"] > 0], run.model.name, ahead[1])
+        found.recovery += never_shown(last[last["n_all"] == 0], run.model.name, run.final)
 
 
 def by_copies(panel: pd.DataFrame) -> Iterator[dict[str, Any]]:
