@@ -16,22 +16,32 @@ from trajectories.experiments.memorization.cells import (
     cells_of,
     effects,
     even_steps,
+    judged,
     linear_part,
     simulation,
 )
 from trajectories.experiments.memorization.parts import exposure
 from trajectories.experiments.memorization.run import runs
 from trajectories.experiments.memorization.settings import AnalyseSettings
-from trajectories.statistics.claims import p_values, table
+from trajectories.statistics.claims import objection, p_values, table
 
 SETTINGS = AnalyseSettings()
 STEPS = np.linspace(0.1, 1, 10)
 
 
 def cells(
-    generator: np.random.Generator, step: float = 0.0, age: float = 0.0, never: int = 300, exposed: int = 900, until: float = 1.0
+    generator: np.random.Generator,
+    step: float = 0.0,
+    age: float = 0.0,
+    never: int = 300,
+    exposed: int = 900,
+    until: float = 1.0,
+    product: float = 0.0,
 ) -> Cells:
-    """Rows of random content, learnt in batches of 3: at once by 0.5 + step · exposure step, of which age · age is lost."""
+    """Rows of random content, learnt in batches of 3: at once by 0.5 + step · exposure step, of which age · age is lost.
+
+    To that comes product · exposure step · age, so that the two need not add up.
+    """
     n = exposed + never
     when = np.r_[np.repeat((np.arange(exposed // 3) + 0.5) / (exposed // 3), 3) * until, np.full(never, np.nan)]
     ages = STEPS[None, :] - when[:, None]
@@ -42,6 +52,7 @@ def cells(
     noise = 0.3 * generator.normal(size=(n, len(STEPS))) + 0.2 * generator.normal(size=(labels.max() + 1, 1))[labels] * seen
     period = np.log(STEPS)[None, :]
     left = np.where(seen, 0.5 + step * np.nan_to_num(when)[:, None] - age * np.nan_to_num(ages), 0.0)
+    left += product * np.nan_to_num(when[:, None] * ages)
     facts = content + generator.normal(size=(n, 1))
     return Cells(content + period + left + noise, when, ages, facts, labels, None)
 
@@ -118,13 +129,39 @@ def replace_bins(steps: int) -> AnalyseSettings:
 def test_at_the_margin_the_whole_decision_is_wrong_at_most_five_per_cent_of_the_time() -> None:
     panel = cells(np.random.default_rng(5), exposed=450, never=150)
     generator = np.random.default_rng(6)
-    for name, claim in exposure.claims(SETTINGS).items():
+    for claim in exposure.claims(SETTINGS).values():
         sign = -1 if claim.sided == "less" else 1
-        simulate = simulation(panel, name, SETTINGS)
+        simulate = simulation(panel, claim, SETTINGS)
         p = np.array([p_values(claim, simulate(generator, sign * claim.margin)) for _ in range(60)])
         assert (p < 0.05).mean(axis=0).max() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
         twice = np.array([p_values(claim, simulate(generator, sign * 4 * claim.margin)) for _ in range(20)])
         assert (twice[:, 0] < 0.05).mean() > 0.5
+
+
+def test_a_slope_that_exceeds_the_margin_at_some_ages_alone_is_neither_ruled_out_nor_found() -> None:
+    """Old traces of late exposures are much stronger; over all ages the straight part alone would be called refuted."""
+    panel = cells(np.random.default_rng(8), step=-0.4, product=2.0)
+    claim = exposure.claims(SETTINGS)["late-exposures-stronger"]
+    fit = linear_part(panel, claim.id, SETTINGS)
+    assert p_values(claim, fit.result(fit.names[0], panel.unit))[1] < 0.05, "the trap"
+    result, told = judged(panel, claim, SETTINGS)
+    assert "do not add up" in (objection(result) or "")
+    assert told.p < 0.001
+    low, high = told.slopes
+    assert low < claim.margin < high
+    again = simulation(panel, claim, SETTINGS)(np.random.default_rng(9), 0.0)
+    assert "do not add up" in (objection(again) or ""), "the calibration tries the whole decision"
+
+
+@pytest.mark.parametrize("product", [0.0, 0.3])
+def test_where_all_ages_lie_on_one_side_of_the_margin_there_is_a_verdict(product: float) -> None:
+    panel = cells(np.random.default_rng(8), step=1.0, age=1.0, product=product)
+    for name, claim in exposure.claims(SETTINGS).items():
+        result, told = judged(panel, claim, SETTINGS)
+        assert objection(result) is None
+        assert p_values(claim, result)[0] < 0.05
+        assert f"p = {told.p:.2g}" in told.sentence()
+        assert name == told.claim.id
 
 
 def test_checkpoints_are_taken_evenly_over_training() -> None:
@@ -144,6 +181,8 @@ def test_a_model_gets_its_table_and_claims_and_a_branch_none() -> None:
     decided = table(found.claims)
     assert set(decided["role"]) == {"descriptive"}
     assert set(decided["group"]) == {"", BETWEEN}
+    assert decided["reason"].str.contains("product of exposure step and age has p = ").all()
+    assert all("adds up" in c.note for c in found.calibrands)
     assert any("not yet seen carry the period's effect" in note for note in found.notes)
 
 

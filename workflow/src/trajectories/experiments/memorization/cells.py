@@ -18,8 +18,9 @@ from trajectories.experiments.memorization.regressions import MEMORIZED, spread
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.experiments.memorization.simulations import clusters_of, slope_in_sd
-from trajectories.statistics.claims import MIN_EVENTS, Result
+from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Claim, Result, p_values
 from trajectories.statistics.intervals import t_interval
+from trajectories.statistics.linearity import wald
 from trajectories.statistics.order_regression import Fit
 from trajectories.statistics.panel_regression import panel_regression
 
@@ -61,6 +62,40 @@ class Cells:
         """Standard deviation of the outcome at the last checkpoint over the rows that it has seen."""
         seen = np.isfinite(self.age[:, -1])
         return spread(self.outcome[seen, -1], None if self.weights is None else self.weights[seen])
+
+
+@dataclass(frozen=True)
+class Additivity:
+    """Whether exposure step and age add up, and a claim's slope at both ends of the one that it is not about.
+
+    Attributes:
+        claim: one about the slope of exposure step or age.
+        p: of the product of the two; NaN where it cannot be tested.
+        other: the one of the two that is held fixed.
+        at: its mean over the cells of its lowest and highest bin, in shares of training.
+        slopes: at these two, in standard deviations.
+    """
+
+    claim: Claim
+    p: float
+    other: str
+    at: tuple[float, float]
+    slopes: tuple[float, float]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the straight part alone allows no verdict, as a clause: the two do not add up and the ends disagree about the margin."""
+        low, high = (self.claim.margin * (-1 if self.claim.sided == "less" else 1) - slope for slope in self.slopes)
+        if self.p < ALPHA and low * high < 0:
+            return "exposure step and age do not add up, and the slopes at both ends lie on different sides of the margin"
+        return None
+
+    def sentence(self) -> str:
+        """What the test found, for a claim's reason."""
+        if np.isnan(self.p):
+            return "Whether exposure step and age add up cannot be tested."
+        ends = " and ".join(f"{slope:+.2f} at {self.other} {at:.2g}" for slope, at in zip(self.slopes, self.at, strict=True))
+        return f"The product of exposure step and age has p = {self.p:.2g}; the slope is {ends}."
 
 
 def even_steps(steps: np.ndarray, most: int) -> np.ndarray:
@@ -142,23 +177,47 @@ def effects(cells: Cells, comparison: str, settings: AnalyseSettings) -> Iterato
 
 def linear_part(cells: Cells, claim: str, settings: AnalyseSettings, comparison: str = WITHIN) -> Fit:
     """The panel regression whose first coefficient a claim is about: linear in exposure step with the age in bins, or the reverse."""
+    by, other, masks = _parts(cells, claim, settings, comparison)
+    return _fit(cells, [_column(cells, by), *masks], [by, *(f"{other} {i}" for i in range(len(masks)))], comparison)
+
+
+def additivity(cells: Cells, claim: Claim, settings: AnalyseSettings, comparison: str = WITHIN) -> Additivity:
+    """The regression of :func:`linear_part` with the product of exposure step and age: does the slope change along the other of the two?"""
+    by, other, masks = _parts(cells, claim.id, settings, comparison)
+    columns = [_column(cells, _STEP) * _column(cells, _AGE), _column(cells, by), *masks]
+    fit = _fit(cells, columns, ["product", by, *(f"{other} {i}" for i in range(len(masks)))], comparison)
+    if fit.problem is not None or len(masks) < 2:
+        return Additivity(claim, np.nan, other, (np.nan, np.nan), (np.nan, np.nan))
+    place = _column(cells, other)
+    low, high = (float(place[masks[i]].mean()) for i in (0, -1))
+    at = [float(fit.coefficients[1] + fit.coefficients[0] * end) / cells.unit for end in (low, high)]
+    return Additivity(claim, wald(fit, ["product"])[3], other, (low, high), (at[0], at[1]))
+
+
+def judged(cells: Cells, claim: Claim, settings: AnalyseSettings, comparison: str = WITHIN) -> tuple[Result, Additivity]:
+    """A claim's linear part in standard deviations, with a problem where it says too little about either end, and the test of that."""
+    told = additivity(cells, claim, settings, comparison)
+    return _straight(cells, claim, settings, comparison, told.problem), told
+
+
+def _straight(cells: Cells, claim: Claim, settings: AnalyseSettings, comparison: str, problem: str | None) -> Result:
+    fit = linear_part(cells, claim.id, settings, comparison)
+    if fit.problem is not None:
+        return Result(np.nan, problem=fit.problem)
+    result = fit.result(fit.names[0], cells.unit)
+    return replace(result, problem=result.problem or problem)
+
+
+def _parts(cells: Cells, claim: str, settings: AnalyseSettings, comparison: str) -> tuple[str, str, list[np.ndarray]]:
+    """What a claim's slope is about, what is held fixed, and the latter's bins [n, t]."""
     steps, ages = _bins(settings)
     by, other, bins = (_STEP, _AGE, ages) if claim == LATER else (_AGE, _STEP, steps)
-    column = _column(cells, by)
-    masks = [mask for edges in bins if _told(mask := _inside(cells, other, *edges), comparison)]
-    return _fit(cells, [column, *masks], [by, *(f"{other} {i}" for i in range(len(masks)))], comparison)
+    return by, other, [mask for edges in bins if _told(mask := _inside(cells, other, *edges), comparison)]
 
 
-def product(cells: Cells, settings: AnalyseSettings) -> Fit:
-    """The regression of :func:`linear_part` with the product of exposure step and age as its first coefficient, called ``product``."""
-    steps, ages = _column(cells, _STEP), _column(cells, _AGE)
-    masks = [mask for edges in _bins(settings)[1] if _told(mask := _inside(cells, _AGE, *edges), WITHIN)]
-    return _fit(cells, [steps * ages, steps, *masks], ["product", _STEP, *(str(i) for i in range(len(masks)))], WITHIN)
-
-
-def simulation(cells: Cells, claim: str, settings: AnalyseSettings) -> Simulation:
+def simulation(cells: Cells, claim: Claim, settings: AnalyseSettings) -> Simulation:
     """The simulated analysis of a linear part: whole clusters of rows are drawn, keep their real outcomes, and get a part of known size."""
-    fit = linear_part(cells, claim, settings)
+    fit = linear_part(cells, claim.id, settings)
     column = _column(cells, fit.names[0])
     flat = cells.outcome - fit.coefficients[0] * column
     last = np.isfinite(cells.age[:, -1])
@@ -169,7 +228,10 @@ def simulation(cells: Cells, claim: str, settings: AnalyseSettings) -> Simulatio
         rows, labels = draw(generator)
         slope = slope_in_sd(flat[last, -1], column[last, -1], truth, weights)
         drawn = replace(cells, outcome=flat + slope * column).rows(rows, labels)
-        return linear_part(drawn, claim, settings).result(fit.names[0], drawn.unit)
+        result = _straight(drawn, claim, settings, WITHIN, None)
+        if min(p_values(claim, result)) >= ALPHA:  # there is no verdict that could be withdrawn
+            return result
+        return replace(result, problem=result.problem or additivity(drawn, claim, settings).problem)
 
     return simulate
 
