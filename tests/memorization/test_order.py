@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from memorization.world import BRANCH, ROWS_PER_STEP, analysis_context, findings, measured, recency, shown, trend
+from scipy.stats import norm
 from trajectories.experiments.memorization.findings import Findings
+from trajectories.experiments.memorization.hypotheses import claims as declared
+from trajectories.experiments.memorization.hypotheses import undecidable
 from trajectories.experiments.memorization.panel import PRIMARY, SUBSETS, clusters, panel
 from trajectories.experiments.memorization.parts import content, order
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, REGRESSED, Regression, regress
 from trajectories.experiments.memorization.run import Run, runs
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.experiments.memorization.simulations import clusters_of, simulation, slope_in_sd
-from trajectories.statistics.claims import table
+from trajectories.statistics.claims import Result, p_values, table
 
 EFFECTS = {
     "none": trend(0.0),
@@ -125,6 +128,32 @@ def test_the_placebo_is_nothing_where_content_does_not_drift() -> None:
     assert (np.abs(slopes["value"]) < 3 * slopes["stderr"]).all()
 
 
+def test_a_sample_that_could_never_rule_a_drift_out_says_so() -> None:
+    few = table(findings(analysis_context(trend(0.0), models=("base",), shift=0.01), order, content).claims)
+    reason = few[few["id"] == "content-drifts"]["reason"].iloc[0]
+    assert "even an estimate of 0 would not rule it out" in reason
+    assert "even an estimate of 0" not in claims(found("none")).loc[("content-drifts", "base", ""), "reason"]
+
+
+def test_the_power_to_rule_out_is_told_where_it_is_low() -> None:
+    claim = declared(AnalyseSettings(shift=0.1))["content-drifts"]
+    result = Result(0.0, 0.05)
+    generator = np.random.default_rng(0)
+    told = np.mean([p_values(claim, Result(generator.normal(0, 0.05), 0.05))[1] < 0.05 for _ in range(4000)])
+    share = 2 * norm.cdf(0.1 / 0.05 - norm.ppf(0.95)) - 1
+    assert share == pytest.approx(told, abs=0.03)
+    assert f"{share:.0%} of samples like this one" in undecidable(claim, result)
+    assert undecidable(claim, Result(0.0, 0.02)) == ""
+    assert undecidable(declared(AnalyseSettings())["late-rows-likelier"], result) == ""
+    assert undecidable(claim, Result(np.nan, problem="there is none")) == ""
+
+
+def test_the_unit_is_said_to_be_the_spread_over_all_rows_with_content_held_fixed_too() -> None:
+    notes = " ".join(found("none").notes)
+    assert "spread over rows as they are" in notes
+    assert "of the standard deviation that is left" in notes
+
+
 def test_holding_content_fixed_keeps_an_effect_of_position_and_sharpens_it() -> None:
     both = findings(analysis_context(trend(0.8), models=("base",), drift=0.0), order, content)
     decided = claims(both)
@@ -154,6 +183,7 @@ def test_a_bent_trend_is_reported_with_what_the_verdict_then_means() -> None:
     shapes = pd.DataFrame(found("bent").extra["linearity"]).query("model == 'base' and outcome == 'logprob'")
     assert shapes["shape"].tolist() == ["bent"]
     assert abs(shapes["deviation"].iloc[0]) > 1
+    assert any(f"at most {shapes['deviation_bound'].iloc[0]:.2g} margins" in note for note in found("bent").notes), "the bound"
     assert any("the trend of logprob over positions is bent" in note and "about the straight line" in note for note in found("bent").notes)
 
 

@@ -15,6 +15,7 @@ from trajectories.experiments.memorization.cohorts import designs
 from trajectories.experiments.memorization.figures.profiles import figures
 from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import profiles
+from trajectories.experiments.memorization.profile_claims import SLOPES
 from trajectories.experiments.memorization.run import Run, Window
 from trajectories.experiments.memorization.settings import ProfileSettings
 from trajectories.figures import FigureContext
@@ -31,8 +32,13 @@ LATER: Effect = lambda place, age: 0.2 + place + 0 * age  # noqa: E731
 FADING: Effect = lambda place, age: 1.2 * np.exp(-age / 0.3) + 0 * place  # noqa: E731
 
 
-def run(effect: Effect, *, never: int = 500, copies: int = 0, drift: float = 0.0, seed: int = 0, name: str = "base") -> Run:
-    """Rows drawn from every batch, with never-seen ones; rows with a copy have it at a random place and twice the effect."""
+def run(
+    effect: Effect, *, never: int = 500, copies: int = 0, drift: float = 0.0, about: float = 0.0, seed: int = 0, name: str = "base"
+) -> Run:
+    """Rows drawn from every batch, with never-seen ones; rows with a copy have it at a random place and twice the effect.
+
+    Rows drift away from those never seen by their place, up or down from the place ``about``.
+    """
     generator = np.random.default_rng(seed)
     row = np.sort(generator.choice(LAST + 1, 2000, replace=False))
     n = len(row) + never
@@ -46,7 +52,7 @@ def run(effect: Effect, *, never: int = 500, copies: int = 0, drift: float = 0.0
     place = np.append(row / LAST, np.full(never, np.nan))[:, None]
     time = STEPS[None] / 300
     y = 0.8 * generator.normal(size=(n, 1)) + 2 * time + 0.6 * generator.normal(size=(n, len(STEPS)))
-    y += drift * np.nan_to_num(place) * time
+    y += drift * (np.nan_to_num(place, nan=about) - about) * time
     y += np.where(np.nan_to_num(place, nan=9.0) < time, effect(place, time - place), 0.0)
     columns = y if name == "base" else y[:, STEPS >= 200]
     outcomes = {"logprob": columns, "memorized": columns > 4}
@@ -78,6 +84,7 @@ def test_an_effect_that_grows_with_the_place_shows_at_once_and_at_the_end() -> N
         "late-cohorts-learn-more": "supported",
         "old-cohorts-forget": "refuted",
         "cohorts-differ-before": "refuted",
+        "cohorts-drift-before": "refuted",
     }
 
 
@@ -87,11 +94,14 @@ def test_forgetting_shows_at_the_end_alone() -> None:
         "late-cohorts-learn-more": "refuted",
         "old-cohorts-forget": "supported",
         "cohorts-differ-before": "refuted",
+        "cohorts-drift-before": "refuted",
     }
 
 
 def test_the_same_effect_everywhere_refutes_every_claim() -> None:
-    assert set(verdicts(kind("none")[0]).values()) == {"refuted"}
+    said = verdicts(kind("none")[0])
+    assert said.pop("cohorts-drift-before") != "supported"
+    assert set(said.values()) == {"refuted"}
 
 
 def test_the_planted_slope_lies_within_the_interval() -> None:
@@ -124,6 +134,18 @@ def test_rows_that_move_apart_before_exposure_are_noticed() -> None:
     assert verdicts(claims)["cohorts-differ-before"] == "supported"
 
 
+def test_rows_that_move_apart_by_their_place_are_noticed_although_the_mean_over_cohorts_is_nothing() -> None:
+    """Rows before place 0.75 fall behind their controls and those after it run ahead, in such a way that the mean before exposure is 0."""
+    claims, _ = analysed(run(NONE, drift=3.0, about=0.75))
+    said = verdicts(claims)
+    assert said["late-cohorts-likelier"] == "supported", "the trap"
+    assert said["cohorts-differ-before"] != "supported", "the mean does not see it"
+    assert said["cohorts-drift-before"] == "supported"
+    reasons = claims[(claims["group"] == "") & claims["id"].isin(SLOPES)]["reason"]
+    assert reasons.str.contains("Before exposure already").all()
+    assert not kind("later")[0]["reason"].str.contains("Before exposure already").any()
+
+
 def test_an_outcome_that_hardly_any_row_has_is_not_shown() -> None:
     usual = run(NONE)
     rare = usual.outcomes["logprob"] > np.sort(usual.outcomes["logprob"], axis=None)[-6]
@@ -139,6 +161,14 @@ def test_without_never_seen_rows_the_last_checkpoint_has_no_effect() -> None:
     assert verdicts(claims)["old-cohorts-forget"] == "supported"
     assert {r["control"] for r in found.extra["profile_effects"]} == {"not-yet"}
     assert any("without never-seen rows there is no effect at the last checkpoint" in note for note in found.notes)
+
+
+def test_the_notes_say_how_fresh_rows_are_and_what_both_kinds_of_controls_say() -> None:
+    notes = " ".join(kind("later")[1].notes)
+    assert "every row is fresh" not in notes
+    assert "with the lag as a covariate" in notes
+    assert "not-yet-seen controls" in notes
+    assert "margins apart" in notes
 
 
 def test_both_kinds_of_controls_agree() -> None:
@@ -166,7 +196,19 @@ def test_a_branch_leaves_out_what_was_seen_before_it() -> None:
     claims, found = analysed(run(NONE, name="branch"))
     assert set(claims["role"]) == {"descriptive"}
     assert not found.calibrands
+    slopes = claims[claims["id"].isin(SLOPES)]
+    assert set(slopes["verdict"]) == {"inconclusive"}
+    assert slopes["reason"].str.contains("would be extrapolated|too few cohorts").all()
+    assert not [r for r in found.trajectories if r["metric"] == "slope_residual"]
     assert any("were seen before the first checkpoint and are left out" in note for note in found.notes)
+
+
+def test_cohorts_of_the_last_half_alone_have_no_slope_over_the_whole_order() -> None:
+    whole = run(NONE)
+    claims, _ = analysed(replace(whole, steps=STEPS[7:], outcomes={k: v[:, 7:] for k, v in whole.outcomes.items()}))
+    slopes = claims[claims["id"].isin(SLOPES) & (claims["group"] == "")]
+    assert set(slopes["verdict"]) == {"inconclusive"}
+    assert slopes["reason"].str.contains("would be extrapolated").all()
 
 
 def test_exposure_is_dated_to_the_step_and_measured_at_the_next_checkpoint() -> None:

@@ -16,6 +16,8 @@ from trajectories.statistics.claims import Result
 from trajectories.statistics.staggered import NEVER, Cohorts, Control, Panel, cohorts, shares, slope_weights
 
 NO_CONTROLS = "there are too few cohorts, or too few control rows beside them"
+LEAST_SPAN = 0.5
+"""Cohorts whose mean places lie closer together than this, as a share of the rows seen, have no slope from the first to the last row."""
 
 
 @dataclass(frozen=True)
@@ -107,25 +109,42 @@ class Design:
         """How an effect changes from the first to the last row seen by the horizon, in standard deviations over rows.
 
         Args:
-            what: ``instantaneous``, ``residual`` or ``kept`` (residual less instantaneous).
+            what: ``instantaneous``, ``residual``, ``kept`` (residual less instantaneous) or ``before`` (a cohort's mean effect over all
+                checkpoints before its base period, which no exposure has caused).
             window: the recency window, whose cohorts are set apart.
             simple: of differences of means instead.
             given_lag: with the steps from exposure to the first checkpoint after it as a covariate.
         """
         settled = self.settled(window) if self.horizon is not None else np.zeros(len(self.position), dtype=bool)
+        early = self.chosen("before") if what == "before" else np.ones(self.panel.event.shape, dtype=bool)
+        settled &= early.any(axis=1)
         covariates = [self.lag[np.arange(len(settled)), self.panel.cohorts.first]] if given_lag else []
         weights = slope_weights(self.position, np.where(settled, self.panel.sizes[:-1], 0.0), covariates)
         if weights is None or self.horizon is None:
             return Result(math.nan, problem=NO_CONTROLS)
+        if (span := self._span(settled)) is not None:
+            return Result(math.nan, problem=span)
         cells = np.zeros(self.panel.event.shape)
         if what in ("residual", "kept"):
             cells[:, self.horizon] += weights
         if what in ("instantaneous", "kept"):
             cells[np.arange(len(weights)), self.panel.cohorts.first] += weights * (1 if what == "instantaneous" else -1)
+        if what == "before":
+            cells = early * (weights / np.maximum(early.sum(axis=1), 1))[:, None]
         return self.panel.contrast(cells, self.unit, simple=simple)
 
+    def _span(self, chosen: np.ndarray) -> str | None:
+        """Why the cohorts lie too close together for a slope over the whole order, or None."""
+        low, high = float(self.position[chosen].min()), float(self.position[chosen].max())
+        if high - low >= LEAST_SPAN:
+            return None
+        return f"the cohorts lie between {low:.0%} and {high:.0%} of the rows seen, and a slope over all of these would be extrapolated"
+
     def before(self) -> Result:
-        """Mean effect before exposure, in standard deviations over rows: 0 if rows to be seen move as their controls do."""
+        """Mean effect before exposure over all cohorts and checkpoints, in standard deviations over rows.
+
+        It is 0 if rows to be seen move as their controls do, and also if some cohorts move up and others down; see :meth:`slope`.
+        """
         if self.horizon is None or not self.chosen("before").any():
             return Result(math.nan, problem=NO_CONTROLS)
         return self.panel.contrast(shares(self.chosen("before"), self.panel.sizes[:-1]), self.unit)

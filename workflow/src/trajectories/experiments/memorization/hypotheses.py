@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from scipy import special
+
 from trajectories.experiments.memorization.settings import AnalyseSettings
-from trajectories.statistics.claims import Claim
+from trajectories.statistics.claims import Claim, Result
 
 LOG_ODDS = "log odds ratio"
 SHIFT = "SD of the span's log-probability"
+WITHIN = "SD of the span's log-probability among canaries alike in copies and place"
 SCORED = "SD of the share of tokens reproduced"
 
 _LATER = "Rows met later in training are more likely to be memorized."
@@ -41,7 +44,8 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             "memorization",
             "late-rows-likelier",
             _LIKELIER,
-            f"{among} the span's log-probability rises from the first to the last row by more than {shift:.3f} standard deviations.",
+            f"{among} the span's log-probability rises from the first to the last row by more than {shift:.3f} standard deviations (over "
+            "these rows, of whatever content).",
             rival,
             "slope_logprob",
             SHIFT,
@@ -67,7 +71,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             "content-drifts",
             "Rows that come later are easier, or harder, before the model has seen any of them.",
             "Among rows not yet seen by an early checkpoint, the log-probability that it gives them moves from the first to the last place "
-            f"of the order by more than {shift:.3f} standard deviations, up or down.",
+            f"of the order by more than {shift:.3f} standard deviations (over these rows, of whatever content), up or down.",
             "An order that was shuffled: place and content are independent, and a slope among rows seen is not one of their content.",
             "placebo_logprob",
             SHIFT,
@@ -128,12 +132,34 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             "memorization",
             "late-canaries-likelier",
             "Canaries planted later in training are given a higher probability.",
-            f"The log-probability rises from the first to the last place by more than {shift:.3f} standard deviations; places are random.",
+            f"The log-probability rises from the first to the last place by more than {shift:.3f} standard deviations "
+            "among canaries with the same copies and place; places are random.",
             "Recency alone; randomization makes the slope causal for these runs but does not tell the two apart.",
             "slope_logprob",
-            SHIFT,
+            WITHIN,
             shift,
             role="descriptive",
         ),
     ]
     return {claim.id: claim for claim in found}
+
+
+def undecidable(claim: Claim, result: Result, wanted: float = 0.8) -> str:
+    """What a two-sided claim should add where the sample could hardly refute it, were there no effect at all; else nothing.
+
+    Args:
+        claim: as declared.
+        result: an approximation by a normal or t distribution; others are not judged.
+        wanted: power above which nothing is said.
+    """
+    if claim.sided != "two-sided" or not result.finite or result.tails is not None:
+        return ""
+    reach = (result.ci_high - result.ci_low) / 2
+    if reach >= claim.margin:
+        return (
+            f"The bounds lie {reach:.3g} to either side of the estimate, so even an estimate of 0 would not rule it out: this sample can "
+            "find such an effect but not exclude one."
+        )
+    within = (claim.margin - reach) / result.stderr
+    power = float(2 * special.ndtr(within) - 1)
+    return f"If there were no effect at all, that would be told from {power:.0%} of samples like this one." if power < wanted else ""

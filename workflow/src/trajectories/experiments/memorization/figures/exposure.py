@@ -35,8 +35,8 @@ def figures(context: FigureContext) -> list[Figure]:
             (
                 "exposure step",
                 "The same by the step of the exposure, as a share of training, averaged over ages: what is left at equal age. If late "
-                "exposures were the stronger ones at every age alike, points would rise from left to right; the next figure shows whether ages "
-                "differ in that.",
+                "exposures were the stronger ones at every age alike, points would rise from left to right; the next figure shows "
+                "whether ages differ in that.",
             ),
         )
         if (data["by"] == by).any()

@@ -9,7 +9,7 @@ import pandas as pd
 from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
-CLAIMS = ("late-cohorts-likelier", "late-cohorts-learn-more", "old-cohorts-forget", "cohorts-differ-before")
+CLAIMS = ("late-cohorts-likelier", "late-cohorts-learn-more", "old-cohorts-forget", "cohorts-differ-before", "cohorts-drift-before")
 EFFECTS = {"instantaneous": "#2f0596", "residual": "#e4695e"}
 CONTROLS = {"primary": "#00768f", "not-yet-seen controls": "#c8442c"}
 MOST_COHORTS, MOST_STEPS, MOST_MARGINS = 24, 40, 5
@@ -50,15 +50,16 @@ def figures(context: FigureContext) -> list[Figure]:
     found += _over_training(context)
     claims = context.claims[context.claims["id"].isin(CLAIMS)]
     claims = claims[(claims["group"] == "") | (claims["id"] == CLAIMS[0])]
-    if claims["estimate"].notna().any():
+    claims = claims[claims["estimate"].notna()]
+    if len(claims):
         named = claims.assign(group=claims["group"].where(claims["group"] != "", "profile"))
         found.append(
             Figure(
                 "profile-slopes",
                 "How the effects change from early to late cohorts",
                 "Slope over cohorts of the residual effect (with the same question asked otherwise), of the instantaneous effect, and of "
-                "their difference, in standard deviations from the first to the last row; last, the mean effect before exposure. A "
-                "residual slope without an instantaneous one is recency.",
+                "their difference, in standard deviations from the first to the last row; last, the mean effect before exposure and its "
+                "slope over cohorts, which should both be nothing. A residual slope without an instantaneous one is recency.",
                 theme.forest(named, models, primary_only=False),
             )
         )

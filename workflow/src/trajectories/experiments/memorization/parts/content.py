@@ -20,8 +20,9 @@ import pandas as pd
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.hypotheses import claims as declared
+from trajectories.experiments.memorization.hypotheses import undecidable
 from trajectories.experiments.memorization.panel import CONTENT, PRIMARY
-from trajectories.experiments.memorization.parts.order import LATE, ask, caveat, keep, slope, state
+from trajectories.experiments.memorization.parts.order import LATE, ask, caveat, keep, slope, state, unit
 from trajectories.experiments.memorization.regressions import LOGPROB, SCORE, Regression, regress
 from trajectories.experiments.memorization.run import Run
 from trajectories.statistics.claims import Result, objection, row
@@ -48,12 +49,14 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
     if not run.primary:
         return
     drift = placebo[LOGPROB].result() if placebo else Result(math.nan, problem=NO_BASELINE)
-    found.claims.append(row(claims["content-drifts"], drift, run.model.name, run.final if base is None else base, caveat=caveat(final)))
+    said = " ".join(filter(None, (undecidable(claims["content-drifts"], drift), caveat(final))))
+    found.claims.append(row(claims["content-drifts"], drift, run.model.name, run.final if base is None else base, caveat=said))
     fitted = None
     if base is not None:
         fitted = regress(final.assign(before=before(run, base)), run.exposures, run.final, CONTENT, settings.recency_window)
     keep(found, run, CONTENT.name, fitted)
     state(found, run, final, {claims[name]: outcome for name, outcome in LATE.items()}, fitted, CONTENT)
+    unit(found, run, "with content held fixed", fitted, settings.shift_margin)
     if run.model.parent is None:
         ask(found, run, claims, LATE, fitted, settings, test=CONTENT.name)
         ask(found, run, claims, {"content-drifts": LOGPROB}, placebo, settings)

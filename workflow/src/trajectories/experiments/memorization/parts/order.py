@@ -44,6 +44,7 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
         state(found, run, rows, {claims[name]: outcome for name, outcome in LATE.items()}, fitted, subset, deciding=deciding)
         if deciding:
             ask(found, run, claims, LATE, fitted, settings)
+            unit(found, run, "primary regression", fitted, settings.shift_margin)
     if run.primary:
         recency = regress(rows, run.exposures, run.final, RECENCY, window)
         keep(found, run, RECENCY.name, recency)
@@ -104,6 +105,19 @@ def state(
             result = result_of(fitted, outcome, term)
             role = None if deciding else "descriptive"
             found.claims.append(row(claim, result, run.model.name, run.final, group, role=role, caveat=caveat(rows)))
+
+
+def unit(found: Findings, run: Run, name: str, fitted: dict[str, Regression] | None, margin: float) -> None:
+    """A note on the unit of the log-probability: the marginal standard deviation, which holding content fixed leaves as it is."""
+    regression = (fitted or {}).get(LOGPROB)
+    if regression is None or regression.fit.problem is not None or not regression.fit.residual_sd > 0:
+        return
+    left = regression.fit.residual_sd / regression.unit
+    found.note(
+        f"{run.model.name}, {name}: the standard deviation of the log-probability is its spread over rows as they are "
+        f"({regression.unit:.2f} nats per token). The covariates explain {max(1 - left**2, 0):.0%} of the variance, so that the margin of "
+        f"{margin:.3f} is {margin / left:.2f} of the standard deviation that is left."
+    )
 
 
 def caveat(rows: pd.DataFrame) -> str:
@@ -196,8 +210,9 @@ def _bent(found: Findings) -> None:
     for r in found.extra.get("linearity", []):
         if r["shape"] == "bent":
             found.note(
-                f"{r['model']}: the trend of {r['outcome']} over positions is bent (F = {r['f']:.1f}, p = {r['p']:.2g}); it leaves "
-                f"the straight line by at most {abs(r['deviation']):.2g} margins, at {r['place']:.2f} of the rows seen. The verdict is "
+                f"{r['model']}: the trend of {r['outcome']} over positions is bent (F = {r['f']:.1f}, p = {r['p']:.2g}). The distance from "
+                f"the straight line is largest at {r['place']:.2f} of the rows seen, where it is estimated at {abs(r['deviation']):.2g} "
+                f"margins; by the one-sided 95 % bounds it is at most {r['deviation_bound']:.2g} margins at any place. The verdict is "
                 f"about the straight line; between the first and the last of these rows the bent trend rises by {r['rise']:.2g} margins "
                 f"({r['rise_low']:.2g} to {r['rise_high']:.2g})."
             )

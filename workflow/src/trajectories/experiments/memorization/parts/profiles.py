@@ -1,9 +1,10 @@
 """Causal profiles: what a row's exposure does at once, later, and at the end, by when it was seen (Lesci et al. 2024, ACL).
 
 A cohort is the rows first seen between two checkpoints. Its effect is the change of its log-probability since the checkpoint before, less
-the change of rows that are not seen (:mod:`trajectories.statistics.staggered`). The profile tells position from recency: the slope of the
-*instantaneous* effect over cohorts is that of place and learning rate alone, since every row is then as fresh; what the slope of the
-*residual* effect has beyond it is forgetting.
+the change of rows that are not seen (:mod:`trajectories.statistics.staggered`). The profile tells position from recency: at the first
+checkpoint after exposure a row is as old as the *lag*, which depends on how far apart checkpoints are and not on how much training follows.
+The slope of the *instantaneous* effect over cohorts is therefore that of place, learning rate and lag (which a variant holds fixed); what
+the slope of the *residual* effect has beyond it is forgetting.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from scipy import special
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.cohorts import NO_CONTROLS, Design, designs
 from trajectories.experiments.memorization.findings import Calibrand, Findings, Simulation
-from trajectories.experiments.memorization.profile_claims import BEFORE, SLOPES, claims
+from trajectories.experiments.memorization.hypotheses import undecidable
+from trajectories.experiments.memorization.profile_claims import BEFORE, DRIFT, SLOPES, claims
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
-from trajectories.statistics.claims import MIN_EVENTS, Result, objection, row
+from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Claim, Result, objection, p_values, row
 from trajectories.statistics.intervals import t_interval
 from trajectories.statistics.staggered import aggregate, shares
 
@@ -66,15 +68,18 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
 def _claim(run: Run, variants: dict[str, Design], settings: AnalyseSettings, found: Findings) -> None:
     declared, window = claims(settings), settings.recency_window
 
-    def add(claim: str, design: Design, result: Result, group: str = "") -> None:
+    def add(claim: str, design: Design, result: Result, group: str = "", caveat: str = "") -> None:
         step = run.steps[-1 if design.horizon is None else design.horizon]
         repeated = group == WITH_COPIES or (settings.profiles.copies == "first" and group != "rows seen once")
-        found.claims.append(row(declared[claim], result, run.model.name, int(step), group, caveat=REPEATED if repeated else ""))
+        said = " ".join(filter(None, (caveat, undecidable(declared[claim], result), REPEATED if repeated else "")))
+        found.claims.append(row(declared[claim], result, run.model.name, int(step), group, caveat=said))
 
     for name, design in variants.items():
+        drift = design.slope("before", window)
         for claim, what in SLOPES.items():
-            add(claim, design, design.slope(what, window), name)
+            add(claim, design, design.slope(what, window), name, _drifting(declared[DRIFT], drift))
         add(BEFORE, design, design.before(), name)
+        add(DRIFT, design, drift, name)
     design = variants[""]
     add("late-cohorts-likelier", design, design.slope("residual", window, simple=True), "simple difference of means")
     add("late-cohorts-likelier", design, design.slope("residual", 0.0), "recency window included")
@@ -90,6 +95,16 @@ def _claim(run: Run, variants: dict[str, Design], settings: AnalyseSettings, fou
                 "one put in, at the checkpoint that is judged.",
             )
         )
+
+
+def _drifting(claim: Claim, drift: Result) -> str:
+    """What a slope over cohorts should add where one before exposure is not ruled out, or nothing."""
+    if not drift.finite or p_values(claim, drift)[1] < ALPHA:
+        return ""
+    return (
+        f"Before exposure already the slope over cohorts is {drift.estimate:+.2f} ({drift.ci_low:+.2f} to {drift.ci_high:+.2f}), so that "
+        "cohorts moving alike without exposure, on which this rests, is not vouched for."
+    )
 
 
 def simulation(design: Design, window: float) -> Simulation:
@@ -234,12 +249,15 @@ def _describe(run: Run, design: Design, found: Findings) -> None:
         "seen between one step and a whole interval before it, the mean of which the tables give as lag."
     )
     found.note(
-        "Profiles: in a shuffled order rows of all cohorts and their controls would move alike but for exposure; the effects before it "
-        "test that. The units of inference are rows and batches of one run: what would differ in another run is not in the intervals."
+        f"Profiles: in a shuffled order rows of all cohorts and their controls would move alike but for exposure. {BEFORE} tests that of "
+        f"the mean over cohorts and {DRIFT} of the slope over them, both before exposure and as means over the checkpoints before it; a "
+        "drift that went on would be larger at the last checkpoint. The units of inference are rows and batches of one run: what would "
+        "differ in another run is not in the intervals."
     )
     found.note(
-        "Profiles tell position from recency: at the first checkpoint after exposure every row is fresh, so a slope of the instantaneous "
-        "effect over cohorts is one of place or learning rate; what the slope of the residual effect has beyond it is forgetting."
+        "Profiles tell position from recency: at the first checkpoint after exposure a row is as old as its lag, however much training "
+        "follows, so a slope of the instantaneous effect over cohorts is one of place, learning rate or lag; what the slope of the "
+        "residual effect has beyond it is forgetting."
     )
     joined = int((own.first - own.base > 1).sum())
     said = f"{run.model.name}: {int(panel.counts[:-1].sum()):,} rows in {len(own.base)} cohorts"
@@ -270,10 +288,36 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
         if within and at_once and kept:
             found.note(
                 f"{name}, profile, in standard deviations from the first to the last row (90 % intervals): the residual effect changes by "
-                f"{within}, of which {at_once} at once (place or learning rate) and {kept} since (forgetting)."
+                f"{within}, of which {at_once} at once (place, learning rate or lag) and {kept} since (forgetting)."
             )
+        given = slope(name, "late-cohorts-learn-more", "given the lag")
+        if at_once and given:
+            found.note(
+                f"{name}, profile: rows of some cohorts wait longer for their first checkpoint than those of others. The slope of the "
+                f"instantaneous effect is {at_once}; with the lag as a covariate it is {given}."
+            )
+        _controls(name, context.settings.shift_margin, found)
         if across and within and plain and run.model.parent is None:  # the profile of a branch is that of its own rows alone
             found.note(
                 f"{name}: the same slope by the order regression, which controls content by what is known of the text: {across}; by the "
                 f"profile, which controls it by each row's own past: {within}; by the difference of means, which does not: {plain}."
             )
+
+
+def _controls(model: str, margin: float, found: Findings) -> None:
+    """How far the slopes with one kind of controls lie from those with the other."""
+    of = {(r["claim"].id, r["group"]): r for r in found.claims if r["model"] == model}
+    said, step = [], None
+    for claim, what in SLOPES.items():
+        one, other = of.get((claim, "")), of.get((claim, "not-yet-seen controls"))
+        if one and other and one["result"].finite and other["result"].finite:
+            apart = other["result"].estimate - one["result"].estimate
+            said.append(
+                f"{what} {one['result'].estimate:+.2f} and {other['result'].estimate:+.2f}, {abs(apart) / margin:.1f} margins apart"
+            )
+            step = other["step"]
+    if said:
+        found.note(
+            f"{model}, profile: slopes with never-seen controls and with not-yet-seen controls (at step {step:,}, the last that has enough "
+            f"of them): {'; '.join(said)}. What they differ by is in none of the intervals."
+        )
