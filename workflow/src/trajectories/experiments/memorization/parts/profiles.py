@@ -82,8 +82,9 @@ def _claim(run: Run, variants: dict[str, Design], settings: AnalyseSettings, fou
         add(DRIFT, design, drift, name)
     design = variants[""]
     add("late-cohorts-likelier", design, design.slope("residual", window, simple=True), "simple difference of means")
-    add("late-cohorts-likelier", design, design.slope("residual", 0.0), "recency window included")
-    add("late-cohorts-learn-more", design, design.slope("instantaneous", window, given_lag=True), "given the lag")
+    drifting = _drifting(declared[DRIFT], design.slope("before", window))
+    add("late-cohorts-likelier", design, design.slope("residual", 0.0), "recency window included", drifting)
+    add("late-cohorts-learn-more", design, design.slope("instantaneous", window, given_lag=True), "given the lag", drifting)
     if run.model.parent is None:
         found.calibrands.append(
             Calibrand(
