@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 from memorization.world import COPIES, STEPS, World, analysis_context, trend, world
+from trajectories.experiments.memorization.effects import Block, by_mix, effect, mix
 from trajectories.experiments.memorization.findings import Findings
+from trajectories.experiments.memorization.fresh import fresh as fresh_of
 from trajectories.experiments.memorization.parts import canaries
 from trajectories.experiments.memorization.planted_canaries import design, monotone
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED
@@ -31,15 +34,15 @@ def found() -> Findings:
     return findings
 
 
-def _made(run: Run, slope: float, forgetting: float) -> Run:
-    """The run with outcomes that follow the place and the age of each canary."""
+def _made(run: Run, slope: float, forgetting: float, period: float = 0.0) -> Run:
+    """The run with outcomes that follow the place and the age of each canary, and the time of the checkpoint."""
     generator = np.random.default_rng(2)
     seen = run.exposures.groupby("item_id")
     place = seen["row"].mean().reindex(run.items["item_id"]).to_numpy() / (STEPS * 16 - 1)
     last = seen["step"].max().reindex(run.items["item_id"]).to_numpy()
     age = np.maximum(run.steps[None, :] - 1 - last[:, None], 0) / STEPS
     y = slope * place[:, None] - forgetting * age + 0.2 * generator.standard_normal((len(place), len(run.steps)))
-    y = np.where(last[:, None] < run.steps[None, :], y, 0.0)
+    y = np.where(last[:, None] < run.steps[None, :], y, 0.2 * generator.standard_normal(y.shape)) + period * run.steps[None, :] / STEPS
     return Run(run.model, run.steps, run.window, True, run.items, run.exposures, run.outcomes | {"logprob": y})
 
 
@@ -55,7 +58,7 @@ def test_a_planted_effect_of_the_place_is_found_at_the_last_checkpoint() -> None
 
 def test_forgetting_shows_at_the_last_checkpoint_and_not_at_equal_age() -> None:
     run = _made(base(), slope=0.0, forgetting=3.0)
-    late, fresh = canaries.regress(canaries.placed(run)), canaries.regress(canaries.fresh(run))
+    late, fresh = canaries.regress(canaries.placed(run)), canaries.regress(fresh_of(run))
     assert late is not None
     assert fresh is not None
     assert late[LOGPROB].result().ci_low > 0.5
@@ -63,15 +66,90 @@ def test_forgetting_shows_at_the_last_checkpoint_and_not_at_equal_age() -> None:
 
 
 def test_an_effect_of_the_place_shows_at_equal_age_whatever_is_forgotten() -> None:
-    fresh = canaries.regress(canaries.fresh(_made(base(), slope=1.0, forgetting=3.0)))
+    fresh = canaries.regress(fresh_of(_made(base(), slope=1.0, forgetting=3.0)))
     assert fresh is not None
     result, unit = fresh[LOGPROB].result(), fresh[LOGPROB].unit
     assert result.ci_low - 0.1 < 1.0 / unit < result.ci_high + 0.1
 
 
+def _with_never(run: Run) -> Run:
+    """The run as if every fourth canary had never been planted."""
+    unplanted = run.items.loc[run.items["kind"] == "canary", "item_id"].sort_values().iloc[::4]
+    return replace(run, exposures=run.exposures[~run.exposures["item_id"].isin(unplanted)].reset_index(drop=True))
+
+
+def _of(run: Run, claim: str) -> pd.Series:
+    findings = Findings()
+    canaries.analyse(run, analysis_context(trend(0.0)), findings)
+    return table(findings.claims).set_index("id").loc[claim]
+
+
+def test_what_the_period_does_to_any_canary_is_taken_out_at_equal_age() -> None:
+    plain = _made(base(), slope=0.0, forgetting=0.0, period=3.0)
+    without, with_ = (_of(run, "fresh-canaries-likelier") for run in (plain, _made(_with_never(base()), 0.0, 0.0, period=3.0)))
+    assert without["ci_low"] > 1
+    assert "too few canaries are never planted" in without["reason"]
+    assert with_["ci_low"] < 0 < with_["ci_high"]
+    assert "variance between never-planted canaries added" in with_["method"]
+    assert "too few canaries are never planted" not in with_["reason"]
+    effect_too = _of(_made(_with_never(base()), 1.0, 0.0, period=3.0), "fresh-canaries-likelier")
+    assert effect_too["verdict"] == "supported"
+
+
+def test_the_interval_holds_the_error_of_the_never_planted_canaries_mean() -> None:
+    generator, found_ = np.random.default_rng(1), []
+    place = np.linspace(0, 1, 150)
+    x = np.column_stack([np.ones(150), place])
+    for _ in range(200):
+        never = generator.standard_normal((25, 1)) * place + 0.1 * generator.standard_normal((25, 150))
+        y = 0.5 * generator.standard_normal(150) - never.mean(axis=0)
+        found_.append(effect(LOGPROB, [Block(y[:, None], x, ("intercept", "position"), np.arange(150), True, never)], scale=1.0))
+    spread = np.std([r.estimate for r in found_])
+    assert np.mean([r.stderr for r in found_]) == pytest.approx(spread, rel=0.15)
+    covered = np.mean([r.ci_low < 0 < r.ci_high for r in found_])
+    assert 0.84 < covered < 0.96
+
+
+def test_slopes_of_few_and_many_copies_stand_beside_the_average() -> None:
+    generator = np.random.default_rng(3)
+    copies, place = np.tile([1, 4, 16, 64], 50), generator.random(200)
+    y = np.where(copies > 4, 1.0, -1.0) * place + 0.3 * generator.standard_normal(200)
+    sample = pd.DataFrame({"n_seen": copies, "place": place, "logprob": y, "memorized": generator.random(200) < 0.5})
+    fitted = canaries.regress(sample)
+    assert fitted is not None
+    parts = by_mix(canaries.block(sample, fitted[LOGPROB]), copies)
+    assert [name for name, _ in parts] == ["at most 4 copies", "more than 4 copies"]
+    assert parts[0][1].ci_high < 0 < parts[1][1].ci_low
+    assert "depends on the mix of their copies" in mix(parts)
+    assert mix(by_mix(canaries.block(sample, fitted[LOGPROB]), np.ones(200))) == ""
+    assert "depends on the mix of their copies" in _of(base(), "late-canaries-likelier")["reason"]
+
+
+def test_the_unit_does_not_grow_with_the_spread_of_copies() -> None:
+    generator = np.random.default_rng(4)
+    copies, place = np.tile([1, 4, 16, 64], 100), generator.random(400)
+    y = 5 * np.log2(copies) + 0.5 * place + 0.5 * generator.standard_normal(400)
+    sample = pd.DataFrame({"n_seen": copies, "place": place, "logprob": y, "memorized": generator.random(400) < 0.5})
+    fitted = canaries.regress(sample)
+    assert fitted is not None
+    result = effect(LOGPROB, [canaries.block(sample, fitted[LOGPROB])])
+    assert result.ci_low < 1.0 < result.ci_high
+    assert result.estimate == pytest.approx(fitted[LOGPROB].result().estimate)
+
+
+def test_places_that_cover_a_part_of_training_give_no_verdict_on_all_of_it() -> None:
+    run = _made(base(), slope=1.0, forgetting=0.0)
+    late = replace(run, exposures=run.exposures[run.exposures["step"] > 2 * STEPS // 3].reset_index(drop=True))
+    for claim in ("late-canaries-likelier", "fresh-canaries-likelier", "fresh-canaries-memorized"):
+        found_ = _of(late, claim)
+        assert found_["verdict"] == "inconclusive"
+        if claim != "fresh-canaries-memorized":  # which has too few events besides
+            assert "of training, and the claim is about all of it" in found_["reason"]
+
+
 def test_a_canary_at_equal_age_is_measured_at_the_first_checkpoint_after_its_last_copy() -> None:
     run = base()
-    table_ = canaries.fresh(run).set_index("item_id")
+    table_ = fresh_of(run).set_index("item_id")
     last = run.exposures.groupby("item_id")["step"].max()
     for item, row in table_.iterrows():
         after = run.steps[run.steps > last[item]]
@@ -92,7 +170,7 @@ def test_the_slope_does_not_hang_on_how_often_canaries_were_planted() -> None:
     bent = sample.assign(logprob=np.where(sample["n_seen"] >= 8, 5.0, 0.0) + 0.01 * np.random.default_rng(0).standard_normal(len(sample)))
     fitted = canaries.regress(bent)
     assert fitted is not None
-    assert abs(fitted[LOGPROB].result().estimate) < 0.01
+    assert abs(fitted[LOGPROB].result().estimate) * fitted[LOGPROB].unit < 0.01
     assert fitted[MEMORIZED].names[:2] == ("intercept", "position")
 
 

@@ -115,6 +115,18 @@ def test_a_panel_is_of_one_kind_and_rows_that_the_order_never_shows_are_not_in_i
     assert (run.panel(0)["n_seen"] == 0).all()
 
 
+def test_a_canary_that_no_order_shows_is_kept_and_a_row_is_not() -> None:
+    whole = analysis_context(trend(0.0), models=("base",))
+    assert whole.stimuli is not None
+    assert whole.exposures is not None
+    gone = whole.stimuli.groupby("kind")["item_id"].first()
+    run = next(runs(replace(whole, exposures=whole.exposures[~whole.exposures["item_id"].isin(gone)])))
+    assert gone["canary"] in set(run.items["item_id"])
+    assert gone["row"] not in set(run.items["item_id"])
+    panel = run.panel(run.final, "canary").set_index("item_id")
+    assert panel.loc[gone["canary"], "n_all"] == panel.loc[gone["canary"], "n_seen"] == 0
+
+
 def test_a_branch_sees_its_parents_rows_until_it_begins() -> None:
     branch = next(run for run in found() if run.model.name == "branch")
     assert (branch.exposures["step"] >= suite().model("branch").branch_step)[branch.exposures["order"] == "swapped"].all()

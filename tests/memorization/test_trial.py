@@ -27,13 +27,17 @@ from trajectories.suites import Model, Order, Suite, load_suite
 STEPS, ROWS_PER_STEP, SPAN = 400, 16, 20
 CHECKPOINTS = np.arange(40, STEPS + 1, 40)
 ROWS = STEPS * ROWS_PER_STEP
-CANARIES, NATURAL = 300, 2400
+CANARIES, NATURAL, NEVER = 300, 2400, 40
 LAST = "trial-canaries-likelier"
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Effects in nats: of the place, of the age (per share of training), of the place of natural rows, of their content along the order."""
+    """Effects in nats: of the place, of the age (per share of training), of the place of natural rows, of their content along the order.
+
+    ``odds`` is the place's in log odds, ``between`` the spread of its effect over runs, ``period`` what the whole of training does to any
+    canary, met or not.
+    """
 
     place: float = 0.0
     forgetting: float = 0.0
@@ -41,6 +45,7 @@ class Truth:
     content: float = 0.0
     odds: float = 0.0
     between: float = 0.0
+    period: float = 0.0
 
 
 def suite(seeds: int = 3) -> Suite:
@@ -63,13 +68,13 @@ def suite(seeds: int = 3) -> Suite:
 def shown() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Items, and their exposures in the standard order."""
     generator = np.random.default_rng(3)
-    names = [f"canary-{i}" for i in range(CANARIES)] + [f"row-{i}" for i in range(NATURAL)]
-    kind = np.repeat(["canary", "row"], [CANARIES, NATURAL])
+    names = [f"canary-{i}" for i in range(CANARIES)] + [f"row-{i}" for i in range(NATURAL)] + [f"never-{i}" for i in range(NEVER)]
+    kind = np.repeat(["canary", "row", "canary"], [CANARIES, NATURAL, NEVER])
     found = []
     copies = np.repeat([4, 8, 16], CANARIES // 3)
     for i, start in enumerate(generator.integers(0, STEPS - SPAN + 1, CANARIES)):
         found += [(names[i], r) for r in generator.integers(start * ROWS_PER_STEP, (start + SPAN) * ROWS_PER_STEP, copies[i])]
-    found += list(zip(names[CANARIES:], generator.choice(ROWS, NATURAL, replace=False), strict=True))
+    found += list(zip(names[CANARIES : CANARIES + NATURAL], generator.choice(ROWS, NATURAL, replace=False), strict=True))
     exposures = pd.DataFrame(found, columns=["item_id", "row"]).drop_duplicates()
     items = pd.DataFrame({"item_id": names, "kind": kind, "copy_group": np.arange(len(names)), "weight": 1.0, "copies_known": True})
     for name in ("zlib_bits", "distinct"):
@@ -96,6 +101,7 @@ def run_of(model: Model, truth: Truth) -> Run:
         age = np.maximum(step - 1 - latest, 0) / STEPS
         effects = np.where(canary, slope * place - truth.forgetting * age, truth.rows * place + truth.content * straight)
         logprob[:, t] = np.where(latest < step, effects, 0.0) + content + 0.3 * generator.standard_normal(len(items))
+        logprob[:, t] += np.where(canary, truth.period * step / STEPS, 0.0)
     odds = truth.odds * (place - 0.5) + 0.7 * content[:, None].T
     memorized = generator.random(logprob.shape) < 1 / (1 + np.exp(-np.where(canary, odds, -2.0))).T
     outcomes = {"memorized": memorized, "matched": memorized * 1.0, "logprob": logprob}
@@ -129,8 +135,8 @@ def test_a_planted_effect_of_the_place_is_supported_in_every_arm_and_its_size_is
     of_arms = claims(truth, LAST).loc[ARMS]
     assert (of_arms["verdict"] == "supported").all()
     assert (of_arms["role"] == "primary").all()
-    # a canary's content and noise have variance 1 + 0.09, the places 1/12
-    expected = 1 / np.sqrt(1 + 0.09 + 1 / 12)
+    # given the place, a canary's content and noise have variance 1 + 0.09
+    expected = 1 / np.sqrt(1 + 0.09)
     assert ((of_arms["ci_low"] - 0.05 < expected) & (expected < of_arms["ci_high"] + 0.05)).all()
     assert of_arms["method"].str.contains("variance between runs added").all()
     assert set(claims(truth, "trial-fresh-likelier").loc[ARMS, "verdict"]) == {"supported"}
@@ -144,6 +150,14 @@ def test_forgetting_alone_raises_the_slope_at_the_last_checkpoint_and_not_at_equ
     assert (fresh["estimate"].abs() < 0.3).all()
     assert (fresh["ci_low"] < 0).all()
     assert (fresh["ci_high"] > 0).all()
+
+
+def test_what_the_period_does_to_any_canary_is_no_effect_of_the_place_at_equal_age() -> None:
+    fresh = claims(Truth(period=3.0), "trial-fresh-likelier").loc[ARMS]
+    assert "supported" not in set(fresh["verdict"])
+    assert (fresh["estimate"].abs() < 0.5).all(), "without never-planted canaries it would be about 3"
+    assert fresh["method"].str.contains("variance between never-planted canaries added").all()
+    assert fresh["reason"].str.contains("depends on the mix of their copies").all()
 
 
 def test_the_place_changes_the_odds_of_being_memorized_as_planted() -> None:
@@ -218,7 +232,9 @@ def test_every_primary_claim_that_allows_a_verdict_can_be_calibrated() -> None:
             assert calibrand.simulate(generator, calibrand.claim.margin).finite
 
 
-@pytest.mark.parametrize("claim", [LAST, "trial-rows-likelier", "trial-observation-differs", "trial-canaries-memorized"])
+@pytest.mark.parametrize(
+    "claim", [LAST, "trial-rows-likelier", "trial-observation-differs", "trial-canaries-memorized", "trial-fresh-likelier"]
+)
 def test_wrong_verdicts_on_simulated_trials_stay_at_five_per_cent(claim: str) -> None:
     calibrand = next(c for c in found(Truth(odds=1.0)).calibrands if c.claim.id == claim)
     assert calibrand.objection is None

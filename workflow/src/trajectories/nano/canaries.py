@@ -24,8 +24,8 @@ def design(training: Training) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Returns:
         The canaries: ``canary_id, input_ids`` (list of int), ``repetitions``, ``window_start, window_end`` (half-open, steps) and
-        ``window_centre``, the windows absent where ``repetitions`` is 0; and their copies: ``canary_id, row, offset``, at most one copy in a row, where ``row`` is the row's number in the
-        standard order.
+        ``window_centre``, the windows absent where ``repetitions`` is 0; and their copies: ``canary_id, row, offset``, at most one copy
+        in a row, where ``row`` is the row's number in the standard order.
 
     Raises:
         UserError: a window has too few rows without another copy.

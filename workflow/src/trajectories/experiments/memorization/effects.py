@@ -35,12 +35,17 @@ class Block:
         x: columns [n, k] with an intercept and the place, and their names.
         names: of the columns.
         labels: cluster of each unit [n]; the same number is the same cluster in every block.
+        within: whether the unit of the log-probability is its standard deviation given the columns (see :func:`unit`).
+        never: where the mean outcome of never-planted canaries at each unit's checkpoint has been subtracted from ``y``: what each of them
+            was given there, averaged over runs [never planted, n]; the same canaries in the same sequence in every block.
     """
 
     y: np.ndarray
     x: np.ndarray
     names: tuple[str, ...]
     labels: np.ndarray
+    within: bool = False
+    never: np.ndarray | None = None
 
     @property
     def place(self) -> np.ndarray:
@@ -52,12 +57,26 @@ class Block:
         x = self.x[units]
         left = np.abs(np.diag(np.linalg.qr(x, mode="r")))
         kept = np.flatnonzero(left > 1e-8 * np.linalg.norm(x, axis=0))
-        return Block(self.y[units], x[:, kept], tuple(self.names[i] for i in kept), labels)
+        never = None if self.never is None else self.never[:, units]
+        return replace(self, y=self.y[units], x=x[:, kept], names=tuple(self.names[i] for i in kept), labels=labels, never=never)
 
 
 def unit(blocks: Sequence[Block]) -> float:
-    """The standard deviation of the outcome over units, in quadratic mean over all runs."""
-    return float(np.sqrt(np.mean([block.y.var(axis=0, ddof=1).mean() for block in blocks]))) or 1.0
+    """The standard deviation of the outcome over units, in quadratic mean over all runs.
+
+    For blocks ``within`` it is that of the residuals, given the columns. Where the design spreads an outcome (canaries with 1 and with 128
+    copies), the standard deviation over all units would measure the design, and a margin that belongs to a logistic model with covariates
+    would not mean what its scale says: that model's latent variable has its standard deviation given the covariates (Chinn 2000).
+    """
+    return float(np.sqrt(np.mean([_variance(block) for block in blocks]))) or 1.0
+
+
+def _variance(block: Block) -> float:
+    if not block.within:
+        return float(block.y.var(axis=0, ddof=1).mean())
+    coefficients, _, rank, _ = np.linalg.lstsq(block.x, block.y, rcond=None)
+    residuals = block.y - block.x @ coefficients
+    return float((residuals**2).sum(axis=0).mean() / max(len(residuals) - rank, 1))
 
 
 def slopes(outcome: str, block: Block) -> np.ndarray:
@@ -105,7 +124,49 @@ def effect(outcome: str, blocks: Sequence[Block], weights: Sequence[float] = (1.
         few = _rare(blocks)
         result = replace(result, problem=few) if few else result
     result = replace(result, n=sum(block.y.size for block in blocks))
+    if all(block.never is not None for block in blocks):
+        result = over_replicates(result, [(1.0, _through(blocks, weights) / scale)], "never-planted canaries")
     return over_replicates(result, [(w, slopes(outcome, block) / scale) for w, block in zip(weights, blocks, strict=True)])
+
+
+def _through(blocks: Sequence[Block], weights: Sequence[float]) -> np.ndarray:
+    """What each never-planted canary contributes to the weighted sum of slopes, through the mean that was subtracted [never planted]."""
+    parts = [
+        w * block.never @ np.linalg.pinv(block.x)[block.names.index(PLACE)]
+        for w, block in zip(weights, blocks, strict=True)
+        if block.never is not None
+    ]
+    return np.sum(parts, axis=0)
+
+
+def by_mix(block: Block, copies: np.ndarray) -> list[tuple[str, Result]]:
+    """The effect of the place on the log-probability among canaries with few and with many copies, in the whole block's unit.
+
+    Args:
+        block: of canaries.
+        copies: of each [n].
+
+    Returns:
+        Half of the canaries each, divided at the median number of copies; nothing where they have one number of copies.
+    """
+    cut = np.quantile(copies, 0.5, method="lower")
+    if not (copies > cut).any():
+        cut = np.max(copies[copies < cut], initial=0)
+    few = copies <= cut
+    if not few.any() or few.all():
+        return []
+    parts = ((f"at most {cut:g} copies", few), (f"more than {cut:g} copies", ~few))
+    scale = unit([block])
+    taken = [(name, block.taken(np.flatnonzero(mine), block.labels[mine])) for name, mine in parts]
+    return [(name, effect(LOGPROB, [part], scale=scale)) for name, part in taken if len(part.y) > part.x.shape[1] + 1]
+
+
+def mix(parts: Sequence[tuple[str, Result]]) -> str:
+    """The caveat that an average slope belongs to this mix of copies, with the slopes of :func:`by_mix`."""
+    if not parts:
+        return ""
+    each = " and ".join(f"{r.estimate:.2f} ({r.ci_low:.2f} to {r.ci_high:.2f}) among those with {name}" for name, r in parts)
+    return f"The slope is an average over the canaries planted and depends on the mix of their copies: it is {each}."
 
 
 def _rare(blocks: Sequence[Block]) -> str | None:
@@ -120,7 +181,8 @@ def _rare(blocks: Sequence[Block]) -> str | None:
 def simulation(outcome: str, blocks: Sequence[Block], weights: Sequence[float] = (1.0,), correlation: float = 0.0) -> Simulation:
     """The simulated analysis of an effect: (generator, true effect on the claim's scale) → result.
 
-    Clusters are drawn with replacement, jointly for all blocks. Differences of means: units keep their real residuals in all runs. Binary
+    Clusters are drawn with replacement, jointly for all blocks; so are the never-planted canaries whose mean has been subtracted.
+    Differences of means: units keep their real residuals in all runs. Binary
     outcomes are drawn from the fitted odds, with a normal latent variable that a cluster shares. Every run's slope deviates from the true
     one by a normal draw with the standard deviation of the real runs' slopes.
 
@@ -137,6 +199,7 @@ def simulation(outcome: str, blocks: Sequence[Block], weights: Sequence[float] =
     def simulate(generator: np.random.Generator, truth: float) -> Result:
         picked = generator.integers(0, len(every), len(every))
         drawn = []
+        controls: np.ndarray | None = None
         for i, block in enumerate(blocks):
             units = np.concatenate([members[i][c] for c in picked])
             labels = np.repeat(np.arange(len(picked)), [len(members[i][c]) for c in picked])
@@ -148,7 +211,12 @@ def simulation(outcome: str, blocks: Sequence[Block], weights: Sequence[float] =
                 latent = np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * generator.standard_normal(p.shape)
                 drawn.append(replace(block.taken(units, labels), y=(norm.cdf(latent) < p).astype(float)))
             else:
-                drawn.append(replace(block, y=y).taken(units, labels))
+                never = block.never
+                if never is not None:
+                    controls = generator.integers(0, len(never), len(never)) if controls is None else controls
+                    y = y - (never[controls].mean(axis=0) - never.mean(axis=0))[:, None]
+                    never = never[controls]
+                drawn.append(replace(block, y=y, never=never).taken(units, labels))
         return effect(outcome, drawn, weights)
 
     return simulate

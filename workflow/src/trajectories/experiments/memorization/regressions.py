@@ -5,7 +5,8 @@ row seen. At one checkpoint the place is minus the age, and under a schedule it 
 these apart. Three outcomes are regressed:
 
 - ``memorized``: whether the whole span is recited. Firth's logistic regression, since events may be rare; a log odds ratio.
-- ``logprob``: the span's log-probability. Least squares; in standard deviations over the sample's rows.
+- ``logprob``: the span's log-probability. Least squares; in standard deviations over the sample's rows. They are marginal, the covariates
+  not held fixed, also where these explain much (as the log-probability before does), so that samples are compared in the same unit.
 - ``score``: the share of tokens that free-running decoding gives at their places. Least squares as well, in standard deviations: the
   coefficient is the difference of mean shares between the two ends whatever the shares' distribution, the cluster jackknife allows for
   unequal variances, and its margin is that of the log-probability. A logit of a share would put most weight on shares near 0.

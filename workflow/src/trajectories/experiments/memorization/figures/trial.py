@@ -11,6 +11,7 @@ from trajectories.figures import Figure, FigureContext
 WHAT = {"an arm, with its 95 % interval": "#00768f", "one run": "#8a9097"}
 SAMPLES = ["before the recency window", "recency window included", "at equal age"]
 SD = "SD of the span's log-probability, last to first place"
+WITHIN = "SD of the log-probability given copies and place, last to first place"
 
 
 def figures(context: FigureContext) -> list[Figure]:
@@ -21,6 +22,7 @@ def figures(context: FigureContext) -> list[Figure]:
         return []
     found = []
     canaries = table[(table["population"] == "canaries") & (table["outcome"] == "logprob")]
+    canaries = canaries[canaries["sample"].isin(SAMPLES)]  # the table has slopes by copies besides
     if len(canaries):
         found.append(
             Figure(
@@ -29,7 +31,7 @@ def figures(context: FigureContext) -> list[Figure]:
                 "Change of the log-probability from the first to the last place, in every arm of the trial: at the last checkpoint, "
                 "without and with the canaries met last, and at equal age, each canary at the first checkpoint after its last copy; the "
                 "grey zone holds effects too small to matter. What is left at equal age is no matter of time to forget.",
-                _forest(canaries, "sample", SAMPLES, SD, _margin(context.claims, "trial-canaries-likelier")),
+                _forest(canaries, "sample", SAMPLES, WITHIN, _margin(context.claims, "trial-canaries-likelier")),
             )
         )
     odds = table[(table["population"] == "canaries") & (table["outcome"] == "memorized")]

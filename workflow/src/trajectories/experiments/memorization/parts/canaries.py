@@ -2,21 +2,24 @@
 
 Since places are random, an effect of the place is caused by it, for that model. Two effects are told apart: that on the last checkpoint,
 where a later place is also a younger age, and that at equal age, where every canary is measured at the first checkpoint after its last
-copy.
+copy and compared with those that are never planted.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
+from trajectories.experiments.memorization.effects import Block, by_mix, effect, mix
 from trajectories.experiments.memorization.findings import Findings
-from trajectories.experiments.memorization.hypotheses import LOG_ODDS, SHIFT
+from trajectories.experiments.memorization.fresh import beside, fresh, never_planted
+from trajectories.experiments.memorization.hypotheses import LOG_ODDS, WITHIN
 from trajectories.experiments.memorization.hypotheses import claims as shared_claims
 from trajectories.experiments.memorization.parts.description import mean, share
 from trajectories.experiments.memorization.planted_canaries import LEAST_AHEAD, design, monotone, never_shown
@@ -25,11 +28,31 @@ from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.statistics import order_regression
 from trajectories.statistics.claims import Claim, Result, row
+from trajectories.statistics.intervals import t_interval
 
 LEAST_CANARIES = 20
 """Fewer canaries allow no regression."""
+LEAST_SPAN = 0.75
+"""Canaries whose places cover less of training tell nothing about an effect from its first to its last place."""
 PLACES = 6
 """Parts of training in the figure over places."""
+
+
+UNCONTROLLED = (
+    "Levels of different checkpoints are compared as they are: too few canaries are never planted to tell what the period of training does "
+    "to any canary."
+)
+"""Caveat of claims at equal age."""
+CONTROLLED = (
+    "At equal age canaries are measured at different checkpoints. The mean log-probability of the never-planted canaries at the same "
+    "checkpoint is subtracted, and its sampling error is part of the interval; a period that shifts canaries that were met otherwise than "
+    "those that were not is not removed. Odds of being memorized have no such comparison."
+)
+SCALED = (
+    "Shifts of canaries' log-probability are in standard deviations of the residuals, given their copies, place and age: over all canaries "
+    "the spread is mostly that of the copies planted. Those of natural rows are in standard deviations over all rows of the sample, "
+    "whatever their text."
+)
 
 
 def claims(settings: AnalyseSettings) -> dict[str, Claim]:
@@ -44,7 +67,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             "fresh-canaries-memorized",
             "At equal age, canaries planted later in training are more likely to be memorized.",
             f"{measured} the odds rise from the first to the last place by a factor above {settings.odds_ratio:g}.",
-            rival,
+            f"{rival} Or the period, which nothing removes from odds: never-planted canaries have none to compare with.",
             "fresh_slope_log_odds",
             LOG_ODDS,
             odds,
@@ -55,10 +78,12 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             "memorization",
             "fresh-canaries-likelier",
             "At equal age, canaries planted later in training are given a higher probability.",
-            f"{measured} the log-probability rises from the first to the last place by more than {shift:.3f} standard deviations.",
-            rival,
+            f"{measured} the log-probability less that of never-planted canaries at the same checkpoint rises from the first to the last "
+            f"place by more than {shift:.3f} standard deviations among canaries with the same copies and place.",
+            f"{rival} Or the period: at that time any canary is given another probability, met or not, which is removed as far as the "
+            "never-planted ones shift alike.",
             "fresh_slope_logprob",
-            SHIFT,
+            WITHIN,
             shift,
             role="descriptive",
         ),
@@ -94,16 +119,29 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
     declared = shared_claims(settings) | claims(settings)
     young = fresh(run)
     young = young[young["age"] <= settings.recency_window]
-    for subset, sample, ids in (
-        ("canaries", last[last["n_seen"] > 0], ("late-canaries-memorized", "late-canaries-likelier")),
-        ("canaries at equal age", young, ("fresh-canaries-memorized", "fresh-canaries-likelier")),
+    never = never_planted(run)
+    for subset, sample, controls, ids in (
+        ("canaries", last[last["n_seen"] > 0], None, ("late-canaries-memorized", "late-canaries-likelier")),
+        ("canaries at equal age", young, never, ("fresh-canaries-memorized", "fresh-canaries-likelier")),
     ):
-        fitted = regress(sample)
+        fitted = regress(sample, controls)
         place = {"model": run.model.name, "step": run.final, "subset": subset, "setting": str(run.window)}
         for regression in (fitted or {}).values():
             found.add("regressions", *(place | term for term in terms(regression)))
-        for claim, outcome in zip(ids, (MEMORIZED, LOGPROB), strict=True):
-            found.claims.append(row(declared[claim], _result(fitted, outcome), run.model.name, run.final))
+        odds, likelier = (declared[claim] for claim in ids)
+        found.claims.append(row(odds, _covering(_result(fitted, MEMORIZED), sample), run.model.name, run.final))
+        if fitted is None:
+            found.claims.append(row(likelier, _result(fitted, LOGPROB), run.model.name, run.final))
+            continue
+        whole = block(sample, fitted[LOGPROB], controls)
+        parts = by_mix(whole, sample["n_seen"].to_numpy())
+        found.add("canary_slopes", *(place | {"copies": name} | _slope(result) for name, result in parts))
+        caveats = [mix(parts), UNCONTROLLED if controls is None and "age" in sample else ""]
+        result = _covering(effect(LOGPROB, [whole]), sample)
+        found.claims.append(row(likelier, result, run.model.name, run.final, caveat=" ".join(filter(None, caveats))))
+    found.note(SCALED)
+    if never is not None:
+        found.note(CONTROLLED)
     doubling = doublings(last[last["n_seen"] > 0])
     found.claims.append(row(declared["more-copies-memorized"], doubling, run.model.name, run.final))
     found.add("canary_places", *({"model": run.model.name, "step": run.final} | r for r in by_place(last)))
@@ -134,36 +172,6 @@ def placed(run: Run) -> pd.DataFrame:
     return panel.assign(place=panel["item_id"].map(rows).astype(float) / max(run.final * run.model.rows_per_step - 1, 1))
 
 
-def fresh(run: Run) -> pd.DataFrame:
-    """Every canary at the first checkpoint that has seen all its copies.
-
-    Returns:
-        ``item_id, n_seen`` (copies), ``place`` (their mean place, 0 the first and 1 the last row of the last checkpoint), ``step`` (of the
-        checkpoint), ``age`` (steps from the last copy to the checkpoint as a share of the last checkpoint's steps) and the run's outcomes;
-        canaries whose last copy no checkpoint has seen are absent.
-    """
-    mine = (run.items["kind"] == "canary").to_numpy()
-    items = run.items.loc[mine, ["item_id"]].reset_index(drop=True)
-    seen = run.exposures.groupby("item_id").agg(n_seen=("step", "size"), final=("step", "max"), row=("row", "mean"))
-    table = items.join(seen, on="item_id")
-    column = np.searchsorted(run.steps, table["final"].to_numpy(dtype=float), side="right")
-    known = (column < len(run.steps)) & table["final"].notna().to_numpy()
-    table = table[known].reset_index(drop=True)
-    column = column[known]
-    measured = {name: values[mine][known][np.arange(len(column)), column] for name, values in run.outcomes.items()}
-    step = run.steps[column]
-    return pd.DataFrame(
-        {
-            "item_id": table["item_id"],
-            "n_seen": table["n_seen"].astype(int),
-            "place": table["row"] / max(run.final * run.model.rows_per_step - 1, 1),
-            "step": step,
-            "age": (step - 1 - table["final"]) / max(run.final, 1),
-            **measured,
-        }
-    )
-
-
 def columns(sample: pd.DataFrame, outcome: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Columns of a regression over canaries: their place, their number of copies (a level each, as places were drawn), and their age.
 
@@ -171,7 +179,7 @@ def columns(sample: pd.DataFrame, outcome: str) -> tuple[np.ndarray, tuple[str, 
     leaves the place's coefficient an average over canaries (Lin 2013, *Ann. Appl. Stat.* 7).
 
     Args:
-        sample: ``place, n_seen`` and perhaps ``age``, as of :func:`placed` or :func:`fresh`.
+        sample: ``place, n_seen`` and perhaps ``age``, as of :func:`placed` or :func:`~trajectories.experiments.memorization.fresh.fresh`.
         outcome: log odds go without the product.
     """
     copies = sample["n_seen"].to_numpy()
@@ -186,16 +194,45 @@ def columns(sample: pd.DataFrame, outcome: str) -> tuple[np.ndarray, tuple[str, 
     return order_regression.design(place, covariates)
 
 
-def regress(sample: pd.DataFrame) -> dict[str, Regression] | None:
-    """Both outcomes on the canaries' places; the canary is the cluster. None with fewer than :data:`LEAST_CANARIES`."""
+def regress(sample: pd.DataFrame, never: pd.DataFrame | None = None) -> dict[str, Regression] | None:
+    """Both outcomes on the canaries' places; the canary is the cluster. None with fewer than :data:`LEAST_CANARIES`.
+
+    Args:
+        sample: as of :func:`placed` or :func:`~trajectories.experiments.memorization.fresh.fresh`.
+        never: canaries that are never planted, whose mean at the same checkpoint is subtracted from the log-probability. Standard errors
+            take that mean as given; :func:`~trajectories.experiments.memorization.effects.effect` adds its sampling error.
+    """
     if len(sample) < LEAST_CANARIES:
         return None
     labels = np.arange(len(sample))
     fitted = {}
     for outcome in (MEMORIZED, LOGPROB):
         x, names = columns(sample, outcome)
-        fitted[outcome] = fit_outcome(outcome, sample[outcome].to_numpy(dtype=float), x, labels, names)
+        y = sample[outcome].to_numpy(dtype=float)
+        if outcome == LOGPROB and never is not None:
+            y = y - beside(sample, never).mean(axis=0)
+        found = fit_outcome(outcome, y, x, labels, names)
+        fitted[outcome] = replace(found, unit=found.fit.residual_sd or 1.0) if outcome == LOGPROB else found
     return fitted
+
+
+def block(sample: pd.DataFrame, fitted: Regression, never: pd.DataFrame | None = None) -> Block:
+    """The sample of a regression over canaries as one run's block."""
+    controls = None if never is None else beside(sample, never)
+    return Block(fitted.y[:, None], fitted.x, fitted.names, fitted.labels, within=True, never=controls)
+
+
+def _slope(result: Result) -> dict[str, Any]:
+    low, high = t_interval(result.estimate, result.stderr, result.df)
+    return {"estimate": result.estimate, "stderr": result.stderr, "ci_low": low, "ci_high": high, "n": result.n, "method": result.method}
+
+
+def _covering(result: Result, sample: pd.DataFrame) -> Result:
+    """The result, with a problem where the canaries' places cover too little of training, as they do at a branch's own checkpoints."""
+    low, high = sample["place"].min(), sample["place"].max()
+    if result.problem is not None or high - low >= LEAST_SPAN:
+        return result
+    return replace(result, problem=f"the canaries' places reach from {low:.2f} to {high:.2f} of training, and the claim is about all of it")
 
 
 def doublings(sample: pd.DataFrame) -> Result:

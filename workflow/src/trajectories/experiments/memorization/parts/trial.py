@@ -25,10 +25,11 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.arms import Arm, Trial, cells, trials
-from trajectories.experiments.memorization.effects import PLACE, Block, effect, simulation, slopes, unit
+from trajectories.experiments.memorization.effects import PLACE, Block, by_mix, effect, mix, simulation, slopes, unit
 from trajectories.experiments.memorization.findings import Calibrand, Findings
+from trajectories.experiments.memorization.fresh import beside, fresh, never_planted
 from trajectories.experiments.memorization.panel import PRIMARY, clusters
-from trajectories.experiments.memorization.parts.canaries import LEAST_CANARIES, columns, fresh, placed
+from trajectories.experiments.memorization.parts.canaries import CONTROLLED, LEAST_CANARIES, SCALED, UNCONTROLLED, columns, placed
 from trajectories.experiments.memorization.regressions import LEAST_CLUSTERS, LOGPROB, MEMORIZED, regress
 from trajectories.experiments.memorization.run import OUTCOMES, Run
 from trajectories.experiments.memorization.trial_claims import claims
@@ -41,9 +42,16 @@ _IN_BOTH = "both orders, {schedule}"
 
 
 def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
-    """Keep each canary at equal age (table ``canaries_fresh``), since the comparison sees the last checkpoints alone."""
+    """Keep each canary at equal age, and what never-planted ones were given at the same checkpoints.
+
+    They are the tables ``canaries_fresh`` and ``canaries_never``; the comparison sees the last checkpoints alone.
+    """
     if any(run.model in models for models in cells(context.suite).values()):
-        found.add("canaries_fresh", *({"model": run.model.name} | r for r in fresh(run).to_dict("records")))
+        young, never = fresh(run), never_planted(run)
+        found.add("canaries_fresh", *({"model": run.model.name} | r for r in young.to_dict("records")))
+        if never is not None:
+            long = never[sorted(set(young["step"]))].melt(ignore_index=False, var_name="step", value_name=LOGPROB).reset_index()
+            found.add("canaries_never", *({"model": run.model.name} | r for r in long.to_dict("records")))
 
 
 def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> None:
@@ -55,7 +63,10 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
 
 
 def canary_block(arm: Arm, sample: str, outcome: str, window: float, found: Findings) -> tuple[Block, pd.Series] | None:
-    """A sample of canaries in all runs of an arm, and their names; None with fewer than :data:`LEAST_CANARIES`."""
+    """A sample of canaries in all runs of an arm, and their numbers of copies by name; None with fewer than :data:`LEAST_CANARIES`.
+
+    At equal age the mean log-probability of never-planted canaries at the same checkpoint is subtracted, if there are enough of them.
+    """
     if sample == EQUAL_AGE:
         tables = [_fresh_of(run, found) for run in arm.runs]
         keep = tables[0]["age"] <= window if len(tables[0]) else pd.Series(dtype=bool)
@@ -72,7 +83,12 @@ def canary_block(arm: Arm, sample: str, outcome: str, window: float, found: Find
         return None
     x, columns_ = columns(shared[0].loc[names], outcome)
     y = np.stack([table.loc[names, outcome].to_numpy(dtype=float) for table in shared], axis=1)
-    return Block(y, x, columns_, np.zeros(len(names), int)), pd.Series(names)
+    never = _never_of(arm, found) if sample == EQUAL_AGE and outcome == LOGPROB else None
+    controls = None
+    if never is not None:
+        each = np.stack([beside(table.loc[names], own) for table, own in zip(shared, never, strict=True)])  # [runs, never planted, n]
+        y, controls = y - each.mean(axis=1).T, each.mean(axis=0)
+    return Block(y, x, columns_, np.zeros(len(names), int), within=True, never=controls), shared[0].loc[names, "n_seen"]
 
 
 def _fresh_of(run: Run, found: Findings) -> pd.DataFrame:
@@ -80,12 +96,19 @@ def _fresh_of(run: Run, found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["item_id", "age", "n_seen", "place", *OUTCOMES])
 
 
+def _never_of(arm: Arm, found: Findings) -> list[pd.DataFrame] | None:
+    """Never-planted canaries in each run of an arm, as :func:`never_planted` returns them."""
+    table = pd.DataFrame(found.extra.get("canaries_never", []), columns=["model", "item_id", "step", LOGPROB])
+    own = [table[table["model"] == run.model.name].pivot(index="item_id", columns="step", values=LOGPROB) for run in arm.runs]
+    return own if all(len(values) for values in own) else None
+
+
 def _numbered(samples: Sequence[tuple[Block, pd.Series]]) -> list[Block]:
     """Blocks whose labels number the canaries, the same canary alike in all of them."""
-    numbers = pd.factorize(pd.concat([names for _, names in samples], ignore_index=True))[0]
-    ends = np.cumsum([len(names) for _, names in samples])
+    numbers = pd.factorize(np.concatenate([copies.index.to_numpy() for _, copies in samples]))[0]
+    ends = np.cumsum([len(copies) for _, copies in samples])
     parts = np.split(numbers, ends[:-1])
-    return [Block(block.y, block.x, block.names, part) for (block, _), part in zip(samples, parts, strict=True)]
+    return [replace(block, labels=part) for (block, _), part in zip(samples, parts, strict=True)]
 
 
 def _canaries(trial: Trial, context: AnalysisContext, found: Findings) -> None:
@@ -102,7 +125,8 @@ def _canaries(trial: Trial, context: AnalysisContext, found: Findings) -> None:
                     result = effect(outcome, blocks) if blocks else Result(math.nan, problem="fewer than 20 canaries were seen in time")
                     role = "descriptive" if sample == WHOLE else None
                     group = f"{arm.name}; {sample}" if sample == WHOLE else arm.name
-                    found.claims.append(row(claim, result, arm.model, arm.runs[0].final, group, role=role))
+                    caveat = _mixed(found, sample, arm, blocks[0], known[1]) if known and outcome == LOGPROB else ""
+                    found.claims.append(row(claim, result, arm.model, arm.runs[0].final, group, role=role, caveat=caveat))
                     _keep(found, "canaries", sample, outcome, arm, result, blocks)
                     if blocks and role is None:
                         simulated = simulation(outcome, blocks, correlation=settings.cluster_correlation)
@@ -111,8 +135,17 @@ def _canaries(trial: Trial, context: AnalysisContext, found: Findings) -> None:
                     _contrasts(trial, samples, sample, declared, found)
 
 
+def _mixed(found: Findings, sample: str, arm: Arm, block: Block, copies: pd.Series) -> str:
+    """The caveats of an arm's slope of the log-probability; the slopes by copies go to the table ``trial``."""
+    parts = by_mix(block, copies.to_numpy())
+    for name, result in parts:
+        _keep(found, "canaries", f"{sample}, {name}", LOGPROB, arm, result, [])
+    return " ".join(filter(None, [mix(parts), UNCONTROLLED if sample == EQUAL_AGE and block.never is None else ""]))
+
+
 _SIMULATED = (
-    "Canaries are drawn with replacement, with their outcomes in all runs of an arm, and every run's slope deviates as the real ones do."
+    "Canaries, planted and never planted, are drawn with replacement, with their outcomes in all runs of an arm, and every run's slope "
+    "deviates as the real ones do."
 )
 
 _ROWS_SIMULATED = "Batches and copy groups are drawn with replacement, with their rows' outcomes in all runs of both orders."
@@ -183,7 +216,7 @@ def _compared(arm: Arm, pair: tuple[Arm, Arm], crossed: list[Block], claim: Clai
     scaled = replace(observed, y=observed.y / unit([observed]))
     beside = replace(known[0], y=known[0].y / unit([known[0]]), labels=np.arange(len(known[1])) + observed.labels.max() + 1)
     result = effect(LOGPROB, [scaled, beside], (1.0, -1.0), scale=1.0)
-    caveat = "Canaries are another population than natural rows, each in its own standard deviations."
+    caveat = "Canaries are another population than natural rows, whose standard deviation is over all rows, not given the copies."
     found.claims.append(row(claim, result, arm.model, final, f"{arm.name}; against the canaries", role="descriptive", caveat=caveat))
 
 
@@ -260,6 +293,9 @@ def _notes(trial: Trial, context: AnalysisContext, found: Findings) -> None:
         f"about {about}; the canaries' places were drawn once, and all runs of an order share them. Claims about an arm stand under its "
         "first model."
     )
+    found.note(SCALED)
+    if "canaries_never" in found.extra:
+        found.note(CONTROLLED)
     found.note(
         "At the last checkpoint a later place is also a younger age. Setting the last "
         f"{context.settings.recency_window:.0%} of training apart removes what is forgotten at once, not what is forgotten slowly; the "
