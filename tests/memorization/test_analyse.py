@@ -96,14 +96,18 @@ def test_too_few_memorized_rows_leave_one_outcome_open_and_not_the_other_and_say
 def test_the_calibration_keeps_wrong_verdicts_at_five_per_cent_and_shows_power() -> None:
     decided, power = whole().calibration, whole().extra["power"].set_index(["claim", "test"])
     assert {"late-rows-memorized", "late-rows-likelier", "late-rows-reproduced", "content-drifts", "traces-fade"} <= set(decided["claim"])
-    ours = decided[decided["claim"].str.match("late-rows-(memorized|likelier|reproduced)|recent-rows") & (decided["n_sim"] == 40)]
-    largest = 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
-    assert (ours.loc[ours["truth"] <= ours["margin"] + 1e-9, "rate_supported"] <= largest).all()
-    assert (ours.loc[ours["truth"] >= ours["margin"] - 1e-9, "rate_refuted"] <= largest).all()
+    ours = decided[
+        decided["claim"].str.match("late-rows-(memorized|likelier|reproduced)|recent-rows") & ~decided["test"].str.contains("Holm")
+    ]
+    largest = 0.05 + 3 * np.sqrt(0.05 * 0.95 / ours["n_sim"])
+    assert (ours["rate_supported"] <= largest)[ours["truth"] <= ours["margin"] + 1e-9].all()
+    assert (ours["rate_refuted"] <= largest)[ours["truth"] >= ours["margin"] - 1e-9].all()
+    at_margin = ours[np.isclose(ours["truth"], ours["margin"]) & (ours["claim"] == "late-rows-likelier")]
+    assert (at_margin["n_sim"] >= 160).all()
     for claim in ("late-rows-memorized", "late-rows-likelier"):
         rows = power.loc[claim]
         assert (rows["power_refuted"] > 0.6).all()
         assert (rows["needed_refuted"] < 2 * rows["n"]).all()
-        assert rows["kept"].all()
+        assert (rows["level"] != "exceeded").all()
     assert "content held fixed" in power.loc["late-rows-likelier"].index
     assert any(note.startswith("Calibration: ") for note in whole().notes)

@@ -22,7 +22,7 @@ from trajectories.statistics.calibration import calibrate
 from trajectories.statistics.claims import table
 from trajectories.suites import MemorizedRows
 
-SETTINGS = {"process": {"replicates": 199, "widths": [2, 5, 20], "quantile_width": 50}}
+SETTINGS = {"process": {"margin": 0.3, "replicates": 199, "widths": [2, 5, 20], "quantile_width": 50}}
 
 
 def context(rate: float = 0.15, clustered: bool = False, models: tuple[str, ...] = ("base",)) -> AnalysisContext:
@@ -66,6 +66,20 @@ def test_memorized_rows_at_random_are_not_called_clusters() -> None:
     assert decided.loc[("base", ""), "verdict"] == "refuted"
 
 
+def test_few_memorized_rows_do_not_show_homogeneity_and_the_claim_says_why() -> None:
+    given, gathered = analysis_context(trend(0.0), 0.03, ("base",), process={"replicates": 199, "widths": [5]}), Findings()
+    process.analyse(run_of(given), given, gathered)
+    process.compare([], given, gathered)
+    primary = table(gathered.claims).query("role == 'primary'").iloc[0]
+    assert primary["n_events"] >= 20
+    assert primary["verdict"] == "inconclusive"
+    assert "pairs of them in one bin" in primary["reason"]
+    assert "that takes more than 600 events" in primary["reason"]
+    single = table(gathered.claims).query("group == 'rows without copies'").iloc[0]
+    told = any("clusters that copies make cannot be told from others" in note for note in gathered.notes)
+    assert told == (single["n_events"] < 20)
+
+
 def test_memorized_batches_are_found_to_cluster_with_and_without_copies() -> None:
     decided = claims(True).loc["base"]
     assert set(decided["verdict"]) == {"supported"}
@@ -76,7 +90,8 @@ def test_memorized_batches_are_found_to_cluster_with_and_without_copies() -> Non
 def test_a_model_has_one_primary_claim_and_a_branch_has_none() -> None:
     decided = claims(False).reset_index()
     assert decided.query("role == 'primary'")[["model", "group", "step"]].to_numpy().tolist() == [["base", "", 300]]
-    assert [c.model for c in found(False).calibrands] == ["base"]
+    assert [c.model for c in found(False).calibrands] == ["base", "base"]
+    assert [c.test is None for c in found(False).calibrands] == [True, False]
 
 
 def test_the_margin_and_the_width_are_those_of_the_configuration() -> None:
@@ -187,8 +202,9 @@ def test_tables_have_every_model_subset_and_width() -> None:
     assert checks["gap_deviation"] > 0
 
 
-def test_the_calibration_plants_the_index_that_it_says_and_keeps_wrong_verdicts_rare() -> None:
-    chosen = found(False).calibrands[0]
+@pytest.mark.parametrize("law", [0, 1], ids=["beta-binomial", "rare clusters"])
+def test_the_calibration_plants_the_index_that_it_says_and_keeps_wrong_verdicts_rare(law: int) -> None:
+    chosen = found(False).calibrands[law]
     estimates = [chosen.simulate(np.random.default_rng(i), 0.2).estimate for i in range(60)]
     assert np.mean(estimates) == pytest.approx(0.2, abs=4 * np.std(estimates) / np.sqrt(60))
     rates = calibrate(chosen.claim, chosen.simulate, n_sim=100, seed=1, truths=(0.0, 1.0))

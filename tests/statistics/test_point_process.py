@@ -7,9 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.optimize import brentq
 from trajectories.statistics.claims import Claim, decide, row
-from trajectories.statistics.point_process import Dispersion, Process, blocks, dispersion, dispersion_of, law
+from trajectories.statistics.point_process import Dispersion, Process, blocks, clumps_expected, dispersion, dispersion_of, events_needed
 from trajectories.statistics.point_process_description import describe
+from trajectories.statistics.point_process_laws import clumped, law
 from trajectories.statistics.point_process_shape import autocorrelation, envelope, gaps, quantiles
 from trajectories.statistics.point_process_trend import trend
 
@@ -37,6 +39,22 @@ def bursts(generator: np.random.Generator, bins: int, width: int, rate: float, i
     return generator.binomial(width, np.where(hot, rate + spread * np.sqrt(19), rate - spread / np.sqrt(19)))
 
 
+def clumps(generator: np.random.Generator, bins: int, width: int, rate: float, index: float, size: int) -> np.ndarray:
+    """Binomial counts, but for a few bins where `size` trials are events together; found by search, apart from the module's own law."""
+    x = np.arange(width + 1)
+
+    def mixed(share: float) -> np.ndarray:
+        alone = stats.binom.pmf(x, width, (width * rate - share * size) / (1 - share) / width)
+        return (1 - share) * alone + share * (x == size)
+
+    def excess(share: float) -> float:
+        p = mixed(share)
+        return float((x - p @ x) ** 2 @ p / (width * rate * (1 - rate)) - index)
+
+    p = mixed(brentq(excess, 0, 0.99 * width * rate / size))
+    return generator.choice(width + 1, size=bins, p=p / p.sum())
+
+
 def verdicts(draw, repeats: int = 200, width: int = 5) -> list[str]:  # type: ignore[no-untyped-def]
     generator = np.random.default_rng(1)
     return [verdict(dispersion_of(draw(generator), width, generator, 199)) for _ in range(repeats)]
@@ -46,7 +64,7 @@ def verdicts(draw, repeats: int = 200, width: int = 5) -> list[str]:  # type: ig
 def test_a_homogeneous_process_is_found_homogeneous_or_left_open(rate: float) -> None:
     found = verdicts(lambda g: g.binomial(5, rate, 1200))
     assert found.count("supported") <= FIVE_PERCENT_OF_200 / 4
-    assert found.count("refuted") >= 60
+    assert found.count("refuted") >= 60 if rate == 0.12 else found.count("refuted") <= FIVE_PERCENT_OF_200
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.12])
@@ -61,6 +79,14 @@ def test_that_does_not_hang_on_the_shape_of_the_clusters() -> None:
         found = verdicts(lambda g, each=bins_each: bursts(g, 1200, 5, 0.05, 1.1, each))
         assert found.count("supported") <= FIVE_PERCENT_OF_200
         assert found.count("refuted") <= FIVE_PERCENT_OF_200 + 4, "bursts wider than a bin are hard to see; a little more than 5 %"
+
+
+@pytest.mark.parametrize(("rate", "size"), [(0.0083, 3), (0.0083, 4), (0.0083, 5), (0.0115, 4), (0.06, 4), (0.12, 5)])
+def test_an_index_at_the_margin_that_rare_clumps_make_is_hardly_ever_taken_for_homogeneous(rate: float, size: int) -> None:
+    """At a rate of 0.0083 there are 44 events, and a homogeneous process has less than one pair of them in one bin."""
+    found = verdicts(lambda g: clumps(g, 1061, 5, rate, 1.1, size))
+    assert found.count("refuted") <= FIVE_PERCENT_OF_200
+    assert found.count("supported") <= FIVE_PERCENT_OF_200
 
 
 def test_clusters_are_found() -> None:
@@ -126,6 +152,32 @@ def test_the_law_of_a_count_has_the_index_that_was_asked_for(width: int, rate: f
     assert p.sum() == pytest.approx(1)
     assert mean == pytest.approx(width * rate, rel=1e-6)
     assert ((x - mean) ** 2 * p).sum() / (width * rate * (1 - rate)) == pytest.approx(index, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("width", "rate", "index", "size"), [(5, 0.008, 1.1, 3), (5, 0.12, 1.4, 5), (2, 0.1, 1.3, 5), (1024, 0.016, 1.1, 5)]
+)
+def test_the_law_with_clumps_has_the_mean_and_the_index_that_were_asked_for(width: int, rate: float, index: float, size: int) -> None:
+    found = clumped(width, rate, index, size)
+    assert found is not None
+    x = np.arange(found[0], found[0] + len(found[1]))
+    mean = (x * found[1]).sum()
+    assert mean == pytest.approx(width * rate, rel=1e-6)
+    assert ((x - mean) ** 2 * found[1]).sum() / (width * rate * (1 - rate)) == pytest.approx(index, rel=1e-6)
+
+
+def test_clumps_that_are_too_small_for_an_index_have_no_law() -> None:
+    assert clumped(5, 0.01, 3.5, 3) is None
+    assert clumped(1024, 0.5, 1.5, 5) is None
+
+
+def test_it_takes_events_to_rule_out_clumps() -> None:
+    """Those of 5 add 5 · 4 ordered pairs each, so 600 events allow three of them at an excess of 0.1."""
+    assert events_needed(0.1, 5) == 600
+    assert clumps_expected(600, 0.1, 5) == pytest.approx(3)
+    assert clumps_expected(44, 0.1, 5) == pytest.approx(0.22)
+    assert events_needed(0.1, 2) == 60
+    assert dispersion_of(np.repeat([0, 1], [1017, 44]), 5, np.random.default_rng(0), 19).pairs == pytest.approx(0.73, abs=0.01)
 
 
 def test_events_are_counted_in_whole_bins_alone() -> None:

@@ -22,6 +22,9 @@ TRUTHS = (0.0, 0.5, 1.0, 2.0)
 POWER = 0.8
 TOO_MANY = 0.01
 """Wrong verdicts are more than 5 % beyond Monte Carlo error if as many would be less likely than this at 5 %."""
+TOLERATED = 0.075
+"""Half as many again as the nominal 5 % (Bradley 1978, *Br. J. Math. Stat. Psychol.* 31): up to here a test is said to keep its level."""
+KEPT, EXCEEDED, OPEN = "kept", "exceeded", "open"
 
 
 def calibrate(
@@ -53,6 +56,7 @@ def simulated(
     seed: int,
     truths: Sequence[float] = TRUTHS,
     test: str | None = None,
+    at_margin: int = 1,
 ) -> dict[float, list[Result]]:
     """What the analysis finds on simulated samples, by the true effect as a multiple of the margin.
 
@@ -63,11 +67,13 @@ def simulated(
         seed: of the simulations; every claim, test and truth has its own stream, so more simulations extend the same ones.
         truths: true effects as multiples of the margin.
         test: name of the test, where a claim is tested in several ways.
+        at_margin: how many times as many samples are simulated where the truth equals the margin, since either verdict is wrong there.
     """
     found = {}
     for multiple in truths:
+        repeats = n_sim * (at_margin if math.isclose(multiple, 1) else 1)
         generator = np.random.default_rng([seed, *claim.id.encode(), *(test or "").encode(), round(multiple * 1000)])
-        found[multiple] = [simulate(generator, _truth(claim, multiple)) for _ in range(n_sim)]
+        found[multiple] = [simulate(generator, _truth(claim, multiple)) for _ in range(repeats)]
     return found
 
 
@@ -131,22 +137,27 @@ def power(claim: Claim, results: Mapping[float, Sequence[Result]], test: str | N
 
     Returns:
         ``claim, test, n, n_clusters, n_sim``; ``rate_wrong`` (the largest rate of a wrong verdict over all truths), ``stderr_wrong`` (its
-        Monte Carlo standard error), ``kept`` (whether it is at most 5 % within that error); ``power_refuted`` with ``stderr_power_refuted``
+        Monte Carlo standard error), ``most_wrong`` (a 95 % upper bound of the true one, the largest of the exact binomial bounds at each
+        truth), ``level``: `exceeded` if some rate is above 5 % beyond Monte Carlo error, `kept` if the upper bound is at most
+        :data:`TOLERATED`, else `open`; ``power_refuted`` with ``stderr_power_refuted``
         and ``needed_refuted`` (units for power 0.8) if there is no effect; the same with ``supported`` if it is twice the margin.
     """
     table = rates(claim, results, seed=0, test=test)
     multiple = table["truth"].abs() / claim.margin
-    wrong = [*table.loc[multiple <= 1 + 1e-9, "rate_supported"], *table.loc[multiple >= 1 - 1e-9, "rate_refuted"]]
-    n_sim = int(table["n_sim"].min())
-    worst = max(wrong)
-    too_many = stats.binom.sf(round(worst * n_sim) - 1, n_sim, ALPHA) < TOO_MANY
+    within, beyond = table[multiple <= 1 + 1e-9], table[multiple >= 1 - 1e-9]
+    wrong = [*zip(within["rate_supported"], within["n_sim"], strict=True), *zip(beyond["rate_refuted"], beyond["n_sim"], strict=True)]
+    worst, tried = max(wrong)
+    most = max(_at_most(rate, n) for rate, n in wrong)
+    exceeded = any(stats.binom.sf(round(rate * n) - 1, n, ALPHA) < TOO_MANY for rate, n in wrong)
     first = table.iloc[0]
     found = {name: first[name] for name in ("claim", "test", "scale", "margin", "n", "n_clusters", "n_sim")}
-    found |= {"rate_wrong": worst, "stderr_wrong": _stderr(worst, n_sim), "kept": not too_many}
+    found |= {"rate_wrong": worst, "stderr_wrong": _stderr(worst, tried), "most_wrong": most}
+    found["level"] = EXCEEDED if exceeded else KEPT if most <= TOLERATED else OPEN
     for verdict, truth in ((REFUTED, 0.0), (SUPPORTED, 2.0)):
         if truth in results:
-            rate = float(table.loc[np.isclose(multiple, truth), f"rate_{verdict}"].iloc[0])
-            found |= {f"power_{verdict}": rate, f"stderr_power_{verdict}": _stderr(rate, n_sim)}
+            line = table[np.isclose(multiple, truth)].iloc[0]
+            rate = float(line[f"rate_{verdict}"])
+            found |= {f"power_{verdict}": rate, f"stderr_power_{verdict}": _stderr(rate, int(line["n_sim"]))}
             found[f"needed_{verdict}"] = _needed(claim, results[truth], verdict)
     return found
 
@@ -159,6 +170,12 @@ def _stderr(rate: float, n_sim: int) -> float:
     """Monte Carlo standard error, with half a simulation added to each outcome so that a rate of 0 or 1 has one too."""
     p = (rate * n_sim + 0.5) / (n_sim + 1)
     return math.sqrt(p * (1 - p) / n_sim)
+
+
+def _at_most(rate: float, n_sim: int) -> float:
+    """One-sided 95 % upper bound of a true rate (Clopper and Pearson 1934, *Biometrika* 26)."""
+    hits = round(rate * n_sim)
+    return float(stats.beta.ppf(1 - ALPHA, hits + 1, n_sim - hits)) if hits < n_sim else 1.0
 
 
 def _needed(claim: Claim, results: Sequence[Result], verdict: str) -> float:

@@ -16,18 +16,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
-from scipy.special import betaln, gammaln
 
 from trajectories.statistics.claims import ALPHA, Result
+from trajectories.statistics.point_process_laws import CLUMPS, clumped, law, least_index
 
 REPLICATES = 999
 LEAST_BINS = 20
 """With fewer bins nothing is said of how their counts vary."""
+LEAST_CLUMPS = 3.0
+"""A sample in which three clumps are expected has none with a probability of 5 %."""
 _CELLS_AT_ONCE = 4_000_000
 _HALVINGS = 9
-_REACH = 14.0
+_STEPS = 7.0
 
 Tails = Callable[[float], tuple[float, float]]
 
@@ -85,7 +88,7 @@ class Dispersion:
         width, bins: trials per bin, and bins.
         n, n_events: trials and events in whole bins.
         index: variance of the counts over the binomial one, or NaN.
-        stderr: standard deviation of the index over replicates, the larger of the two bootstraps'.
+        stderr: standard deviation of the index over replicates, the largest of the bootstraps'.
         ci_low, ci_high: one-sided bounds, each with error probability ``alpha``.
         p_homogeneous: two-sided p of H0: index = 1, by parametric bootstrap.
         blocks, block: blocks of consecutive bins that were resampled, and bins in one.
@@ -110,7 +113,12 @@ class Dispersion:
     @property
     def method(self) -> str:
         """Name of the method, with the bins' width."""
-        return f"dispersion index, bins of {self.width:,}; the more cautious of block bootstrap and beta-binomial parametric bootstrap"
+        return f"dispersion index, bins of {self.width:,}; the most cautious of block, beta-binomial and clumped bootstrap"
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of events in one bin that a homogeneous process of this rate would have; the index hangs on how many there are."""
+        return self.bins * math.comb(self.width, 2) * (self.n_events / self.n) ** 2 if self.n else 0.0
 
     def result(self) -> Result:
         """The excess of the index over 1, for a claim; events and trials are those of whole bins."""
@@ -135,12 +143,14 @@ def dispersion(
 ) -> Dispersion:
     """The dispersion index with bounds that hold whatever it is.
 
-    Two bootstraps are run and the more cautious of their p values counts, since each fails where the other does not. The *block bootstrap*
-    draws stretches of consecutive bins with replacement (Künsch 1989, *Ann. Statist.* 17; length as the cube root of the number of bins:
-    Hall, Horowitz and Jing 1995, *Biometrika* 82), so it asks for no model and stands dependence between neighbouring bins; but with few
-    events it hardly ever sees two in a bin and finds its index too certain. The *parametric bootstrap* draws the counts of independent bins
-    whose index is the value to be tested, beta-binomial above 1, below 1 a mixture of binomial counts and counts as even as whole numbers
-    can be; the rate is the estimated one and is estimated anew in each replicate.
+    Bootstraps of two kinds are run and the most cautious of their p values counts, since each fails where another does not. The *block
+    bootstrap* draws stretches of consecutive bins with replacement (Künsch 1989, *Ann. Statist.* 17; length as the cube root of the number
+    of bins: Hall, Horowitz and Jing 1995, *Biometrika* 82), so it asks for no model and stands dependence between neighbouring bins; but
+    with few events it hardly ever sees two in a bin and finds its index too certain. The *parametric bootstraps* draw the counts of
+    independent bins whose index is the value to be tested; the rate is the estimated one and is estimated anew in each replicate. Below 1
+    the counts are a mixture of binomial ones and of ones as even as whole numbers can be. Above 1 they are beta-binomial, and binomial
+    with rare clumps of 3 and of 5 events: an excess that a few clumps make is missing from most small samples, so these alone tell how
+    many events it takes to rule it out (:func:`clumps_expected`). Rarer and larger clumps than these are not guarded against.
 
     Args:
         process: trials and events.
@@ -157,6 +167,24 @@ def dispersion(
     return dispersion_of(process.counts(width), width, generator, replicates, alpha)
 
 
+def clumps_expected(events: int, excess: float, width: int) -> float:
+    """How many clumps of the largest size guarded against would raise the index of rare events by ``excess``.
+
+    Below :data:`LEAST_CLUMPS` a sample may well hold none of them, so such an excess cannot be ruled out.
+    """
+    return excess * events / _excess_of_clump(width)
+
+
+def events_needed(excess: float, width: int) -> int:
+    """Rare events that it takes at the least to rule out an excess of the index over 1: those of :data:`LEAST_CLUMPS` expected clumps."""
+    return math.ceil(LEAST_CLUMPS * _excess_of_clump(width) / excess - 1e-9)
+
+
+def _excess_of_clump(width: int) -> int:
+    size = min(max(CLUMPS), width)
+    return size * (size - 1)
+
+
 def dispersion_of(
     counts: np.ndarray, width: int, generator: np.random.Generator, replicates: int = REPLICATES, alpha: float = ALPHA
 ) -> Dispersion:
@@ -170,23 +198,23 @@ def dispersion_of(
     index = float(_index(bins, float(events), float(np.square(counts, dtype=float).sum()), width))
     block = math.ceil(bins ** (1 / 3))
     resampled = _resampled(counts, width, block, generator, replicates)
-    drawn = _drawn_index(bins, events / (bins * width), width, int(generator.integers(2**62)), replicates)
-    least = _least_index(width, events / (bins * width))
-    spread = max(float(resampled.std()), float(drawn(min(max(index, least), width)).std()))
+    drawn = _drawn_indices(bins, events / (bins * width), width, int(generator.integers(2**62)), replicates)
+    least = least_index(width, events / (bins * width))
+    spread = max(float(resampled.std()), *(float(sample.std()) for sample in drawn(min(max(index, least), width))))
 
     def parametric(value: float) -> tuple[float, float]:
         if value > width:
             return 1.0, 1 / (1 + replicates)
         if value < least:
             return 1 / (1 + replicates), 1.0
-        sample = drawn(value)
-        return _share(sample >= index * (1 - 1e-12)), _share(sample <= index * (1 + 1e-12))
+        samples = drawn(value)
+        return max(_share(s >= index * (1 - 1e-12)) for s in samples), max(_share(s <= index * (1 + 1e-12)) for s in samples)
 
     def tails(value: float) -> tuple[float, float]:
         above, below = parametric(value)
         return max(above, _share(resampled <= value)), max(below, _share(resampled >= value))
 
-    step = _REACH / 2 * max(spread, index * math.sqrt(2 / bins))
+    step = _STEPS * max(spread, index * math.sqrt(2 / bins))
     low = _crossing(lambda v: parametric(v)[0], alpha, index, max(index - step, 0.0), 0.0)
     high = _crossing(lambda v: parametric(v)[1], alpha, index, min(index + step, float(width)), float(width))
     low, high = min(low, float(np.quantile(resampled, alpha))), max(high, float(np.quantile(resampled, 1 - alpha)))
@@ -232,54 +260,16 @@ def _resampled(counts: np.ndarray, width: int, block: int, generator: np.random.
     return found[np.isfinite(found)]
 
 
-def law(width: int, rate: float, index: float) -> tuple[int, np.ndarray]:
-    """The distribution of one bin's count with a given dispersion index.
-
-    Above 1 it is beta-binomial with correlation (index − 1) / (width − 1) between trials (Skellam 1948, *J. R. Stat. Soc. B* 10). At 1 it
-    is binomial. Below 1 it mixes binomial counts with the two whole numbers next to the mean, as far as whole numbers allow.
-
-    Returns:
-        The lowest count of the support (what lies beyond 14 standard deviations is added to its ends), and the probabilities from there on.
-    """
-    mean = width * rate
-    reach = _REACH * math.sqrt(max(index, 1.0) * mean * (1 - rate)) + _REACH
-    first, last = max(0, math.floor(mean - reach)), min(width, math.ceil(mean + reach))
-    x = np.arange(first, last + 1)
-    choose = gammaln(width + 1) - gammaln(x + 1) - gammaln(width - x + 1)
-    correlation = (index - 1) / (width - 1)
-    if correlation >= 1 - 1e-9:
-        found = np.where(x == 0, 1 - rate, 0.0) + np.where(x == width, rate, 0.0)
-    elif correlation > 1e-9:
-        total = 1 / correlation - 1
-        a, b = rate * total, (1 - rate) * total
-        found = np.exp(choose + betaln(x + a, width - x + b) - betaln(a, b))
-    else:
-        found = np.exp(choose + x * math.log(rate) + (width - x) * math.log1p(-rate))
-    if index < 1:
-        least = _least_index(width, rate)
-        even = min((1 - index) / (1 - least), 1.0) if least < 1 else 0.0
-        up = mean - math.floor(mean)
-        found = (1 - even) * found + even * (np.where(x == math.floor(mean), 1 - up, 0.0) + np.where(x == math.floor(mean) + 1, up, 0.0))
-    return first, found / found.sum()
-
-
-def _least_index(width: int, rate: float) -> float:
-    """The least index that whole counts of this mean can have."""
-    up = width * rate % 1
-    return up * (1 - up) / (width * rate * (1 - rate))
-
-
 def histograms(probabilities: np.ndarray, bins: int, generator: np.random.Generator, replicates: int) -> np.ndarray:
     """How often each count of a distribution comes up among independent bins: int64 [replicates, counts]."""
     return generator.multinomial(bins, probabilities, size=replicates)
 
 
-def _drawn_index(bins: int, rate: float, width: int, seed: int, replicates: int) -> Callable[[float], np.ndarray]:
-    """Index → its distribution over samples of independent bins; the same random numbers serve every value."""
+def _drawn_indices(bins: int, rate: float, width: int, seed: int, replicates: int) -> Callable[[float], list[np.ndarray]]:
+    """Index → its distribution over samples of independent bins, one for each law; the same random numbers serve every value."""
 
-    def draw(index: float) -> np.ndarray:
+    def of_law(first: int, probabilities: np.ndarray) -> np.ndarray:
         generator = np.random.default_rng(seed)
-        first, probabilities = law(width, rate, index)
         x = np.arange(first, first + len(probabilities), dtype=float)
         if len(x) <= bins:
             drawn = histograms(probabilities, bins, generator, replicates)
@@ -290,6 +280,13 @@ def _drawn_index(bins: int, rate: float, width: int, seed: int, replicates: int)
             events, squares = counts.sum(axis=1), np.square(counts).sum(axis=1)
         found = _index(bins, events, squares, width)
         return found[np.isfinite(found)]
+
+    @cache
+    def draw(index: float) -> list[np.ndarray]:
+        laws = [law(width, rate, index)]
+        if index > 1:
+            laws += [found for size in sorted({min(size, width) for size in CLUMPS}) if (found := clumped(width, rate, index, size))]
+        return [of_law(*each) for each in laws]
 
     return draw
 

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from trajectories.statistics.intervals import resample_counts
-from trajectories.statistics.point_process import REPLICATES, Process, histograms, law
+from trajectories.statistics.point_process import REPLICATES, Process, histograms
+from trajectories.statistics.point_process_laws import law
 
 CONF_LEVEL = 0.95
 _POINTS = 60

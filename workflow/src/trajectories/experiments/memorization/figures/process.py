@@ -81,9 +81,9 @@ def _widths(context: FigureContext, models: list[str]) -> list[Figure]:
             "process-widths",
             "Memorized rows in bins, over widths",
             "Variance of the number of memorized rows in bins of successive sampled rows, divided by that of a binomial number, with 90 % "
-            "intervals, at each model's last checkpoint; the grey zone holds departures from 1 too small to matter. Where points stay near "
-            "the dashed line, rows are memorized whatever their neighbours; a rise with the width is a rate that drifts or clusters wider "
-            "than a bin.",
+            "intervals, at each model's last checkpoint; the grey zone holds departures from 1 too small to matter. Intervals that lie "
+            "inside it say that rows are memorized whatever their neighbours, ones that reach beyond it leave that open; a rise with the "
+            "width is a rate that drifts or clusters wider than a bin.",
             chart,
         )
     ]
@@ -215,8 +215,8 @@ def _over_training(context: FigureContext) -> list[Figure]:
             "process-training",
             "Clusters of memorized rows over training",
             "Dispersion index of the number of memorized rows in bins, at the width that decides, at every checkpoint with at least 20 "
-            "memorized rows; bands are 95 % intervals, 1 is a homogeneous process. A line that stays at 1 says that neighbours were not "
-            "memorized together at any time.",
+            "memorized rows; bands are 95 % intervals, 1 is a homogeneous process. A band far above 1 says that neighbours were "
+            "memorized together by then; a wide band around 1 leaves it open.",
             chart,
             steps_axis=True,
         )

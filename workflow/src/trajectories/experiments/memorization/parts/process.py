@@ -19,12 +19,25 @@ from trajectories.experiments.memorization.findings import Calibrand, Findings, 
 from trajectories.experiments.memorization.parts.order import UNSEARCHED
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings, ProcessSettings
-from trajectories.statistics.claims import ALPHA, Claim, Result, objection, row
-from trajectories.statistics.point_process import Dispersion, Process, dispersion, dispersion_of, law
+from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Claim, Result, objection, row
+from trajectories.statistics.point_process import (
+    LEAST_CLUMPS,
+    Dispersion,
+    Process,
+    clumps_expected,
+    dispersion,
+    dispersion_of,
+    events_needed,
+)
 from trajectories.statistics.point_process_description import Description, describe
+from trajectories.statistics.point_process_laws import CLUMPS, clumped, law
 
 CLAIM = "memorized-rows-cluster"
 ALL, SINGLE = "all rows seen", "rows without copies"
+CLUMP = 4
+"""Rows of a cluster in the calibration; a size other than those that the interval is built on."""
+CALIBRATION_REPLICATES = 199
+"""Of each bootstrap on a simulated sample; fewer replicates make p a little larger and never too small."""
 TRAJECTORY_ALPHA = 0.025
 """Error probability of each bound of a trajectory's 95 % interval."""
 
@@ -62,7 +75,8 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         "Memorized rows cluster along the training order, or keep apart: neighbours are memorized together more, or less, often than by "
         "chance.",
         f"The number of memorized rows among {own.width} successive rows of the sample varies more than {1 + own.margin:g} times, or less "
-        f"than {1 - own.margin:g} times, as much as a binomial number (in variance).",
+        f"than {1 - own.margin:g} times, as much as a binomial number (in variance); in bins of {own.width} that is a correlation of "
+        f"{own.margin / (own.width - 1):.2g} between two rows of a bin, and the verdict holds for this width alone.",
         "A homogeneous process: a row is as likely to be memorized as any other, whatever its neighbours; then the ratio of the variances "
         "is within the margin of 1. Copies of one text that stand close make memorized rows come together too; rows without copies tell. "
         "A rate that changes slowly along the order raises the ratio as well; the one that is left around a smooth curve tells.",
@@ -92,12 +106,13 @@ def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:
         described = described_as(process, own, context.generator(f"process {run.model.name} last {subset.name}"))
         result = described.dispersion.result()
         claimed = row(claim, result, run.model.name, run.final, _group(subset), role=None if primary else "descriptive")
-        found.claims.append(claimed | {"caveat": "" if table["copies_known"].all() else UNSEARCHED})
+        caveats = ["" if table["copies_known"].all() else UNSEARCHED, too_few(described.dispersion, own.margin)]
+        found.claims.append(claimed | {"caveat": " ".join(filter(None, caveats))})
         place = {"model": run.model.name, "step": run.final, "subset": subset.name}
         for name, rows in tables(described, own.width).items():
             found.add(name, *(place | r for r in rows))
         if primary:
-            found.calibrands.append(calibrand(claim, run.model.name, described.dispersion, result, own))
+            found.calibrands += calibrands(claim, run.model.name, described.dispersion, result, own)
 
 
 def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> None:
@@ -113,8 +128,9 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
     found.note(
         "Rows are taken as independent only under the null; the interval resamples stretches of successive bins, so neighbours may depend "
         "on each other. Copies that stand far apart change the number of memorized rows and not how evenly they lie; copies that stand "
-        "close make them come together, which is why every statistic is also given without rows that have copies."
+        "close make them come together, and only rows without copies tell whether that is all."
     )
+    _copies(found)
     found.note(
         "A row stands at its own place, where it was sampled, be it the first, the last or another one of those where its tokens are met: "
         "dated by the first exposure, rows of one text would all stand in one place and make a cluster that training never saw. In an "
@@ -123,14 +139,46 @@ def compare(runs: Sequence[Run], context: AnalysisContext, found: Findings) -> N
     )
     found.note(
         f"To find a homogeneous process homogeneous within {own.margin:g} with power 0.8 takes about {enough:,} bins, before correction "
-        "over models, if memorized rows are not too rare."
+        f"over models, and more than {events_needed(own.margin, own.width):,} memorized rows: an excess of {own.margin:g} may lie in a few "
+        f"clusters of {min(max(CLUMPS), own.width)} rows, of which a sample with fewer memorized rows may well hold none. The interval "
+        "allows for such clusters. Larger and rarer ones it does not allow for."
     )
+    told = {c["model"] for c in found.extra.get("process_checks", []) if c["subset"] == SINGLE}
     for checks in found.extra.get("process_checks", []):
         if checks["subset"] == ALL and checks.get("trend_p", 1.0) < ALPHA:
             found.note(
                 f"{checks['model']}: the rate of memorized rows changes smoothly along the order (p = {checks['trend_p']:.2g}); around the "
-                f"curve the dispersion index is {checks['index_left']:.3f}. The order regression tells what remains among rows seen once."
+                f"curve the dispersion index is {checks['index_left']:.3f}. "
+                + (
+                    "The same curve for rows without copies tells whether copies make it."
+                    if checks["model"] in told
+                    else "Whether copies make it is not told, since too few rows without copies are memorized."
+                )
             )
+
+
+def _copies(found: Findings) -> None:
+    """For which models rows without copies tell nothing."""
+    single = [c for c in found.claims if c["claim"].id == CLAIM and c["group"] == SINGLE]
+    counted = [(c["model"], c["result"].n_events or 0) for c in single]
+    silent = [f"{model} ({events:,})" for model, events in counted if events < MIN_EVENTS]
+    if silent:
+        found.note(
+            f"Of the rows without copies fewer than {MIN_EVENTS} are memorized by {', '.join(silent)}, so clusters that copies make cannot "
+            "be told from others there."
+        )
+
+
+def too_few(index: Dispersion, margin: float) -> str:
+    """What a reader should know where too few events meet in a bin to show homogeneity, as a sentence, or nothing."""
+    clumps = clumps_expected(index.n_events, margin, index.width)
+    if index.problem is not None or index.n_events < MIN_EVENTS or clumps >= LEAST_CLUMPS:
+        return ""
+    return (
+        f"With {index.n_events:,} events in {index.bins:,} bins a homogeneous process has {index.pairs:.2g} pairs of them in one bin, and "
+        f"clusters of {min(max(CLUMPS), index.width)} that make an excess of {margin:g} would be {clumps:.2g} in number, so homogeneity "
+        f"can hardly be shown; that takes more than {events_needed(margin, index.width):,} events."
+    )
 
 
 def sampled(run: Run, context: AnalysisContext) -> pd.DataFrame:
@@ -287,24 +335,34 @@ def _trajectory(index: Dispersion, run: Run, step: int, subset: Trials) -> Itera
         }
 
 
-def calibrand(claim: Claim, model: str, index: Dispersion, result: Result, own: ProcessSettings) -> Calibrand:
-    """The claim on one model's sample, ready for simulation."""
-    note = (
-        "Its bins, their width and the share of memorized rows are those of the sample; the counts are beta-binomial with the wanted index."
-    )
-    return Calibrand(claim, model, simulation(index, own.replicates), objection(result), note=note)
+def calibrands(claim: Claim, model: str, index: Dispersion, result: Result, own: ProcessSettings) -> list[Calibrand]:
+    """The claim on one model's sample, ready for simulation: with an excess that many bins share, and with one that rare clusters make."""
+    kept = "Its bins, their width and the share of memorized rows are those of the sample; the counts "
+    replicates = min(own.replicates, CALIBRATION_REPLICATES)
+    shared = simulation(index, replicates)
+    found = [Calibrand(claim, model, shared, objection(result), note=kept + "are beta-binomial with the wanted index.")]
+    rate = index.n_events / index.n if index.n else 0.0
+    if 0 < rate < 1 and clumped(index.width, rate, 1 + 2 * claim.margin, CLUMP) is not None:
+        size = min(CLUMP, index.width)
+        rare = simulation(index, replicates, size)
+        note = f"{kept}are binomial, but for as many clusters of {size} memorized rows in one bin as make the wanted index."
+        found.append(Calibrand(claim, model, rare, objection(result), f"{index.method}; rare clusters of {size}", note))
+    return found
 
 
-def simulation(index: Dispersion, replicates: int) -> Simulation:
+def simulation(index: Dispersion, replicates: int, size: int | None = None) -> Simulation:
     """The whole decision on samples with as many bins and the same share of events as a real one, and a known dispersion index.
 
     Args:
         index: of the real sample.
         replicates: of the bootstraps.
+        size: of the clusters that make the excess; by default the counts are beta-binomial.
     """
+    rate = index.n_events / index.n if index.n else 0.0
 
     def simulate(generator: np.random.Generator, truth: float) -> Result:
-        first, probabilities = law(index.width, index.n_events / index.n, 1 + truth)
+        rare = clumped(index.width, rate, 1 + truth, size) if size is not None and truth > 0 else None
+        first, probabilities = rare or law(index.width, rate, 1 + truth)
         counts = first + generator.choice(len(probabilities), size=index.bins, p=probabilities)
         return dispersion_of(counts, index.width, generator, replicates).result()
 

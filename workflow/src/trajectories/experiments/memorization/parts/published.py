@@ -249,12 +249,13 @@ def _process(model: Model, step: int, rows: np.ndarray, context: AnalysisContext
         described = process.described_as(events, own, context.generator(f"process {model.name} {name}"))
         result = described.dispersion.result()
         role = None if primary else "descriptive"
-        found.claims.append(row(claim, result, model.name, step, "" if primary else name, role=role, caveat=UNKNOWN))
+        caveat = " ".join(filter(None, (UNKNOWN, process.too_few(described.dispersion, own.margin))))
+        found.claims.append(row(claim, result, model.name, step, "" if primary else name, role=role, caveat=caveat))
         place = {"model": model.name, "step": step, "subset": name}
         for table, lines in process.tables(described, own.width).items():
             found.add(table, *(place | line for line in lines))
         if primary:
-            found.calibrands.append(process.calibrand(claim, model.name, described.dispersion, result, own))
+            found.calibrands += process.calibrands(claim, model.name, described.dispersion, result, own)
 
 
 def _notes(settings: AnalyseSettings, found: Findings) -> None:
