@@ -120,6 +120,8 @@ def test_slopes_of_few_and_many_copies_stand_beside_the_average() -> None:
     parts = by_mix(canaries.block(sample, fitted[LOGPROB]), copies)
     assert [name for name, _ in parts] == ["at most 4 copies", "more than 4 copies"]
     assert parts[0][1].ci_high < 0 < parts[1][1].ci_low
+    unit = fitted[LOGPROB].unit
+    assert [result.estimate * unit for _, result in parts] == pytest.approx([-1.0, 1.0], abs=0.15)
     assert "depends on the mix of their copies" in mix(parts)
     assert mix(by_mix(canaries.block(sample, fitted[LOGPROB]), np.ones(200))) == ""
     assert "depends on the mix of their copies" in _of(base(), "late-canaries-likelier")["reason"]

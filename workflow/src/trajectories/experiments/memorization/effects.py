@@ -23,6 +23,8 @@ from trajectories.statistics.order_regression import Fit, firth_logistic, linear
 from trajectories.statistics.replicates import over_replicates
 
 PLACE = "position"
+PRODUCT = "place × log2 exposures"
+"""Name of the column that lets the effect of the place depend on the copies; centred, so that the place's own is an average."""
 _ROUNDS = 30
 
 
@@ -157,6 +159,8 @@ def by_mix(block: Block, copies: np.ndarray) -> list[tuple[str, Result]]:
         return []
     parts = ((f"at most {cut:g} copies", few), (f"more than {cut:g} copies", ~few))
     scale = unit([block])
+    own = np.array([name != PRODUCT for name in block.names])  # it is centred over all canaries, not over one half
+    block = replace(block, x=block.x[:, own], names=tuple(name for name in block.names if name != PRODUCT))
     taken = [(name, block.taken(np.flatnonzero(mine), block.labels[mine])) for name, mine in parts]
     return [(name, effect(LOGPROB, [part], scale=scale)) for name, part in taken if len(part.y) > part.x.shape[1] + 1]
 

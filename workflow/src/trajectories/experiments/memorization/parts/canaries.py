@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.effects import Block, by_mix, effect, mix
+from trajectories.experiments.memorization.effects import PRODUCT, Block, by_mix, effect, mix
 from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.fresh import beside, fresh, never_planted
 from trajectories.experiments.memorization.hypotheses import LOG_ODDS, WITHIN
@@ -187,7 +187,7 @@ def columns(sample: pd.DataFrame, outcome: str) -> tuple[np.ndarray, tuple[str, 
     covariates |= {f"{int(c)} copies": (copies == c).astype(float) for c in np.unique(copies)}
     place, level = sample["place"].to_numpy(dtype=float), np.log2(copies.astype(float))
     if outcome != MEMORIZED:
-        covariates["place × log2 exposures"] = (place - place.mean()) * (level - level.mean())
+        covariates[PRODUCT] = (place - place.mean()) * (level - level.mean())
     if "age" in sample:
         age = sample["age"].to_numpy(dtype=float)
         covariates |= {"age": age, "age²": age**2}
