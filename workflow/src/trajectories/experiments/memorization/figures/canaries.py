@@ -49,7 +49,8 @@ def _by_copies(context: FigureContext) -> list[Figure]:
             "canaries",
             "Canaries by their number of copies",
             "Random sequences planted a known number of times, at each model's last checkpoint: share whose scored tokens greedy decoding "
-            "gives, and mean share that it gives before its first error; 95 % intervals over canaries. More copies should never mean less.",
+            "gives, and mean share that it gives before its first error; 95 % intervals over canaries. More copies should never "
+            "mean less, and canaries with 0 copies, which are never planted, should never be extractable.",
             chart,
         )
     ]
