@@ -33,8 +33,9 @@ def command(config: Path, *arguments: str) -> int:
 
 @pytest.fixture(scope="module")
 def root(config: Path) -> Path:
-    """The results of corpus, both orders, a model and its branch."""
-    for arguments in (["corpus"], ["order", "standard"], ["order", "swapped"], ["train", "mini-s"], ["train", "mini-s-swapped"]):
+    """The results of corpus, all orders, a model and its branch."""
+    orders = (["order", name] for name in ("standard", "swapped", "unseen"))
+    for arguments in (["corpus"], *orders, ["train", "mini-s"], ["train", "mini-s-swapped"]):
         assert command(config, *arguments) == 0
     return config.parent / "results" / "miniature"
 
