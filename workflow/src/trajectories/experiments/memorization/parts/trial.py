@@ -200,7 +200,10 @@ def _rows(trial: Trial, context: AnalysisContext, found: Findings) -> None:
 
 
 def _compared(arm: Arm, pair: tuple[Arm, Arm], crossed: list[Block], claim: Claim, context: AnalysisContext, found: Findings) -> None:
-    """The order regression in one arm, as where there is a single order, against the crossover and against the arm's canaries."""
+    """The order regression in one arm, as where there is a single order, against the crossover of the same rows and models.
+
+    The arm's canaries stand beside it in the table ``trial`` alone: they are another population, on a scale of their own.
+    """
     window, final = context.settings.recency_window, arm.runs[0].final
     observed = observational(arm, pair[0], window)
     if observed is None:
@@ -210,14 +213,6 @@ def _compared(arm: Arm, pair: tuple[Arm, Arm], crossed: list[Block], claim: Clai
     result = effect(LOGPROB, blocks, weights)
     found.claims.append(row(claim, result, arm.model, final, arm.name))
     found.calibrands.append(Calibrand(claim, arm.model, simulation(LOGPROB, blocks, weights), objection(result), note=_ROWS_SIMULATED))
-    known = canary_block(arm, SETTLED, LOGPROB, window, found)
-    if known is None:
-        return
-    scaled = replace(observed, y=observed.y / unit([observed]))
-    beside = replace(known[0], y=known[0].y / unit([known[0]]), labels=np.arange(len(known[1])) + observed.labels.max() + 1)
-    result = effect(LOGPROB, [scaled, beside], (1.0, -1.0), scale=1.0)
-    caveat = "Canaries are another population than natural rows, whose standard deviation is over all rows, not given the copies."
-    found.claims.append(row(claim, result, arm.model, final, f"{arm.name}; against the canaries", role="descriptive", caveat=caveat))
 
 
 def _once(arm: Arm) -> pd.DataFrame:
