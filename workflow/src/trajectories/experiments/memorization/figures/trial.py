@@ -75,6 +75,7 @@ def _forest(table: pd.DataFrame, facet: str, panels: list[str], title: str, marg
     """A line per arm: its estimate with interval, and its runs' estimates below; one panel per value of ``facet``."""
     data = table[[facet, "arm", "model", "estimate", "ci_low", "ci_high", "n"]].copy()
     data["what"] = np.where(data["model"] == "", *WHAT)
+    data["area"] = np.where(data["model"] == "", 80, 26)
     whole = np.isfinite(data[["ci_low", "ci_high"]]).all(axis=1)
     data[["ci_low", "ci_high"]] = data[["ci_low", "ci_high"]].where(whole)
     data = data[np.isfinite(data["estimate"])]
@@ -97,10 +98,9 @@ def _panel(data: pd.DataFrame, heading: str, title: str, scale: alt.Scale, margi
     tips = [alt.Tooltip("arm:N"), alt.Tooltip("model:N", title="run"), alt.Tooltip("estimate:Q", title=title, format=".3f")]
     tips += [alt.Tooltip("ci_low:Q", title="95 % from", format=".3f"), alt.Tooltip("ci_high:Q", title="95 % to", format=".3f")]
     tips += [alt.Tooltip("n:Q", format=",")]
-    size = alt.Size("what:N", legend=None, scale=alt.Scale(domain=list(WHAT), range=[80, 26]))
     return alt.layer(
         zone.encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"),
         base.mark_rule(strokeWidth=2.4).encode(x=alt.X("ci_low:Q", title=title, scale=scale), x2="ci_high:Q"),
-        base.mark_point(opacity=1).encode(x=x, tooltip=tips, size=size),
+        base.mark_point(opacity=1).encode(x=x, tooltip=tips, size=alt.Size("area:Q", scale=None)),
         title={"text": heading, "fontSize": 12},  # type: ignore[arg-type]
     )
