@@ -31,6 +31,15 @@ def command(config: Path, *arguments: str) -> int:
     return main([*arguments, "--config", str(config)])
 
 
+def moved(config: Path, folder: Path, *below: str) -> tuple[Path, Path]:
+    """The same configuration with its results in another folder: its file, and the suite's folder there, or one below it."""
+    elsewhere = folder / "config.yaml"
+    elsewhere.write_text(config.read_text().replace(str(config.parent), str(folder)))
+    target = (folder / "results" / "miniature").joinpath(*below)
+    target.mkdir(parents=True)
+    return elsewhere, target
+
+
 @pytest.fixture(scope="module")
 def root(config: Path) -> Path:
     """The results of corpus, all orders, a model and its branch."""
@@ -91,20 +100,14 @@ def test_every_verb_run_again_writes_the_same_bytes(config: Path, root: Path) ->
 
 
 def test_a_branch_before_its_parent_is_one_sentence(tmp_path: Path, root: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    elsewhere = tmp_path / "config.yaml"
-    elsewhere.write_text(config.read_text().replace(str(config.parent), str(tmp_path)))
-    target = tmp_path / "results" / "miniature"
-    target.mkdir(parents=True)
+    elsewhere, target = moved(config, tmp_path)
     (target / "order").symlink_to(root / "order")
     assert command(elsewhere, "train", "mini-s-swapped") == 1
     assert "train 'mini-s' first" in capsys.readouterr().err
 
 
 def test_damaged_rows_are_refused(tmp_path: Path, root: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    elsewhere = tmp_path / "config.yaml"
-    elsewhere.write_text(config.read_text().replace(str(config.parent), str(tmp_path)))
-    target = tmp_path / "results" / "miniature" / "corpus"
-    target.mkdir(parents=True)
+    elsewhere, target = moved(config, tmp_path, "corpus")
     (target / "corpus.json").write_bytes((root / "corpus" / "corpus.json").read_bytes())
     (target / "rows.npy").write_bytes((root / "corpus" / "rows.npy").read_bytes()[:-2])
     assert command(elsewhere, "order", "standard") == 1
@@ -114,10 +117,7 @@ def test_damaged_rows_are_refused(tmp_path: Path, root: Path, config: Path, caps
 def test_a_damaged_order_stops_training_before_it_starts(
     tmp_path: Path, root: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    elsewhere = tmp_path / "config.yaml"
-    elsewhere.write_text(config.read_text().replace(str(config.parent), str(tmp_path)))
-    target = tmp_path / "results" / "miniature" / "order" / "standard"
-    target.mkdir(parents=True)
+    elsewhere, target = moved(config, tmp_path, "order", "standard")
     for path in (root / "order" / "standard").iterdir():
         content = path.read_bytes()
         (target / path.name).write_bytes(content[:-1] + b"x" if "00001-of" in path.name else content)
@@ -173,10 +173,7 @@ def test_an_order_can_be_reversed_and_edited_at_once(
     assert line in text
     (tmp_path / "miniature.yaml").write_text(text.replace(line, f"{line} reversed: true,"))
     monkeypatch.setenv("TRAJECTORIES_SUITES", str(tmp_path))
-    elsewhere = tmp_path / "config.yaml"
-    elsewhere.write_text(config.read_text().replace(str(config.parent), str(tmp_path)))
-    target = tmp_path / "results" / "miniature"
-    target.mkdir(parents=True)
+    elsewhere, target = moved(config, tmp_path)
     (target / "corpus").symlink_to(root / "corpus")
     assert command(elsewhere, "order", "swapped") == 0
     found, swapped = open_order(target / "order" / "swapped"), open_order(root / "order" / "swapped")

@@ -43,7 +43,7 @@ class FigureContext:
         suite: the suite with the chosen models.
         settings: the ``figures`` part of the experiment's ``Settings``, validated.
         trajectories, claims, calibration, recovery: the tables that ``analyse`` wrote.
-        extra: further tables by name, as ``Analysis.extra``.
+        extra: further tables by name, as ``Analysis.extra``; raises KeyError for one that the analysis did not write.
     """
 
     suite: Suite
@@ -53,3 +53,12 @@ class FigureContext:
     calibration: pd.DataFrame
     recovery: pd.DataFrame
     extra: Callable[[str], pd.DataFrame] = field(repr=False)
+
+    def optional(self, name: str) -> pd.DataFrame:
+        """A further table that is only there where the analysis had something to say; without rows and columns elsewhere."""
+        import pandas as pd
+
+        try:
+            return self.extra(name)  # noqa: S610 (a table's name, no SQL)
+        except KeyError:
+            return pd.DataFrame()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scipy import special
 
 from trajectories.experiments.memorization.settings import AnalyseSettings
@@ -21,6 +23,11 @@ _RIVAL = (
 )
 
 
+def declare(name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, **more: Any) -> Claim:
+    """A claim of this experiment, whose family is its own: Holm's correction runs over its models (or arms)."""
+    return Claim(name, "memorization", name, statement, prediction, rival, metric, scale, margin, **more)
+
+
 def claims(settings: AnalyseSettings) -> dict[str, Claim]:
     """Every claim by its id, with the margins of the configuration."""
     window = settings.recency_window
@@ -28,9 +35,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
     among = f"Among rows seen once, the last {window:.0%} of the rows seen set apart,"
     odds, shift = settings.log_odds_margin, settings.shift_margin
     found = [
-        Claim(
-            "late-rows-memorized",
-            "memorization",
+        declare(
             "late-rows-memorized",
             _LATER,
             f"{among} the odds of being memorized rise from the first to the last row by a factor above {settings.odds_ratio:g}.",
@@ -39,9 +44,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             LOG_ODDS,
             odds,
         ),
-        Claim(
-            "late-rows-likelier",
-            "memorization",
+        declare(
             "late-rows-likelier",
             _LIKELIER,
             f"{among} the span's log-probability rises from the first to the last row by more than {shift:.3f} standard deviations (over "
@@ -53,9 +56,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         ),
         # A claim of its own, but not a co-primary one: what is decoded after a first error follows from it, so the share adds little that
         # the two above do not know, and a third primary test would give the hypothesis a third chance.
-        Claim(
-            "late-rows-reproduced",
-            "memorization",
+        declare(
             "late-rows-reproduced",
             _REPRODUCED,
             f"{among} the share of tokens reproduced rises from the first to the last row by more than {shift:.3f} standard deviations.",
@@ -65,9 +66,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             shift,
             role="descriptive",
         ),
-        Claim(
-            "content-drifts",
-            "memorization",
+        declare(
             "content-drifts",
             "Rows that come later are easier, or harder, before the model has seen any of them.",
             "Among rows not yet seen by an early checkpoint, the log-probability that it gives them moves from the first to the last place "
@@ -79,9 +78,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             sided="two-sided",
             role="descriptive",
         ),
-        Claim(
-            "recent-rows-memorized",
-            "memorization",
+        declare(
             "recent-rows-memorized",
             "Rows just met are more likely to be memorized than the trend over the earlier ones tells.",
             f"The odds in the last {window:.0%} of the rows seen exceed the linear trend by a factor above {settings.odds_ratio:g}.",
@@ -91,9 +88,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             odds,
             role="descriptive",
         ),
-        Claim(
-            "recent-rows-likelier",
-            "memorization",
+        declare(
             "recent-rows-likelier",
             "Rows just met are given a higher probability than the trend over the earlier ones tells.",
             f"The log-probability in the last {window:.0%} of the rows seen exceeds the trend by over {shift:.3f} standard deviations.",
@@ -103,9 +98,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             shift,
             role="descriptive",
         ),
-        Claim(
-            "recent-rows-reproduced",
-            "memorization",
+        declare(
             "recent-rows-reproduced",
             "Of rows just met more tokens are reproduced than the trend over the earlier ones tells.",
             f"The share of tokens in the last {window:.0%} of the rows seen exceeds the trend by over {shift:.3f} standard deviations.",
@@ -115,9 +108,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             shift,
             role="descriptive",
         ),
-        Claim(
-            "late-canaries-memorized",
-            "memorization",
+        declare(
             "late-canaries-memorized",
             "Canaries planted later in training are more likely to be memorized.",
             f"The odds rise from the first to the last place by a factor above {settings.odds_ratio:g}; places are random.",
@@ -127,9 +118,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             odds,
             role="descriptive",
         ),
-        Claim(
-            "late-canaries-likelier",
-            "memorization",
+        declare(
             "late-canaries-likelier",
             "Canaries planted later in training are given a higher probability.",
             f"The log-probability rises from the first to the last place by more than {shift:.3f} standard deviations "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trajectories.experiments.memorization.hypotheses import SHIFT
+from trajectories.experiments.memorization.hypotheses import SHIFT, declare
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.statistics.claims import Claim
 
@@ -53,6 +53,5 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
     }
     metrics = {claim: f"slope_{what}" for claim, what in SLOPES.items()} | {BEFORE: "effect_before", DRIFT: "slope_before"}
     return {
-        name: Claim(name, "memorization", name, *texts[:3], metrics[name], SHIFT, shift, texts[3], role="descriptive")  # type: ignore[arg-type]
-        for name, texts in said.items()
+        name: declare(name, *texts[:3], metrics[name], SHIFT, shift, sided=texts[3], role="descriptive") for name, texts in said.items()
     }

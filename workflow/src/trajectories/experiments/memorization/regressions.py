@@ -128,11 +128,16 @@ def regress(
 
 def terms(regression: Regression) -> Iterator[dict[str, float | str | int | None]]:
     """Every coefficient with its 95 % interval, in log odds, nats per token or shares."""
-    for name in regression.names:
-        result = regression.fit.result(name)
+    return coefficients(regression.fit, regression.outcome, regression.unit)
+
+
+def coefficients(fit: Fit, outcome: str, unit: float = 1.0) -> Iterator[dict[str, float | str | int | None]]:
+    """The lines of the table ``regressions`` for a fit; ``unit`` is what the claims divide by."""
+    for name in fit.names:
+        result = fit.result(name)
         low, high = t_interval(result.estimate, result.stderr, result.df)
         yield {
-            "outcome": regression.outcome,
+            "outcome": outcome,
             "term": name,
             "estimate": result.estimate,
             "stderr": result.stderr,
@@ -142,6 +147,6 @@ def terms(regression: Regression) -> Iterator[dict[str, float | str | int | None
             "n": result.n,
             "n_clusters": result.n_clusters,
             "n_events": result.n_events,
-            "unit": regression.unit,
+            "unit": unit,
             "method": result.method,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trajectories.experiments.memorization.hypotheses import LOG_ODDS, SHIFT, WITHIN
+from trajectories.experiments.memorization.hypotheses import LOG_ODDS, SHIFT, WITHIN, declare
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.statistics.claims import Claim
 
@@ -19,7 +19,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
 
     def claim(name: str, statement: str, prediction: str, rival: str, metric: str, outcome: str = "canaries", **more: str) -> Claim:
         scale, margin = (LOG_ODDS, odds) if outcome == "memorized" else (WITHIN if outcome == "canaries" else SHIFT, shift)
-        return Claim(f"trial-{name}", "memorization", f"trial-{name}", statement, prediction, rival, metric, scale, margin, **more)  # type: ignore[arg-type]
+        return declare(f"trial-{name}", statement, prediction, rival, metric, scale, margin, **more)
 
     found = [
         claim(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.common import place
 from trajectories.figures import Figure, FigureContext, theme
 from trajectories.suites import Model
 
@@ -63,9 +64,8 @@ def shown(models: Sequence[Model]) -> list[str]:
 
 
 def _by_place(context: FigureContext) -> list[Figure]:
-    try:
-        table = context.extra("canary_places")  # noqa: S610 (a table's name, no SQL)
-    except KeyError:
+    table = context.optional("canary_places")
+    if table.empty:
         return []
     models = shown(context.suite.models)
     data = table[table["model"].isin(models) & (table["metric"] == "logprob")]
@@ -79,9 +79,7 @@ def _by_place(context: FigureContext) -> list[Figure]:
         "copies:O", title="copies", scale=alt.Scale(domain=levels, range=theme.ramp(len(levels))), legend=alt.Legend(symbolOpacity=1)
     )
     scale, title = alt.Scale(zero=False), "log-probability per token"
-    base = alt.Chart(width=250, height=170).encode(
-        x=alt.X("x:Q", title="mean place of the copies among the rows seen", scale=alt.Scale(domain=[0, 1])), color=colour
-    )
+    base = alt.Chart(width=250, height=170).encode(x=place("x", "mean place of the copies among the rows seen"), color=colour)
     tips = [alt.Tooltip("model:N"), alt.Tooltip("copies:O"), alt.Tooltip("x:Q", title="place", format=".2f")]
     tips += [alt.Tooltip("value:Q", title=title, format=".2f"), alt.Tooltip("n:Q", title="canaries")]
     y = alt.Y("value:Q", title=title, scale=scale)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 COMPARISONS = {"within rows": "#00768f", "between rows": "#c8442c"}
@@ -14,7 +13,7 @@ TITLE = "effect (SD of log-probability)"
 
 def figures(context: FigureContext) -> list[Figure]:
     """Effects by exposure step and age, each by itself and both together; none where there is no panel."""
-    table = extra(context, "exposure")
+    table = context.optional("exposure")
     data = table[table["outcome"] == "logprob"] if len(table) else table
     if data.empty:
         return []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 KEPT, AGAIN = "still memorized", "not memorized again"
@@ -13,7 +12,7 @@ KEPT, AGAIN = "still memorized", "not memorized again"
 
 def figures(context: FigureContext) -> list[Figure]:
     """The figures of forgetting; one without data is left out."""
-    table = extra(context, "forgetting")
+    table = context.optional("forgetting")
     found = []
     if not table.empty:
         sizes = context.trajectories.drop_duplicates("model").set_index("model")["parameters_non_embedding"]

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from trajectories.experiments.memorization.figures.extra import extra
+from trajectories.experiments.memorization.figures.common import primary_window
 from trajectories.figures import Figure, FigureContext, theme
 
 SLOPES = {
@@ -26,14 +26,13 @@ MARKS = {"right verdicts": "#6a00a8", "wrong verdicts": "#e4695e"}
 def figures(context: FigureContext) -> list[Figure]:
     """The figures of the order regression; one without data is left out."""
     table = context.trajectories
-    settings = [s for s in dict.fromkeys(table["setting"]) if s]
-    table = table[table["setting"].isin(settings[:1])]  # the primary window comes first
+    table = primary_window(table)
     models = theme.model_order(table)
     found = [figure for metric in SLOPES for figure in _slope(table, context.claims, metric)]
-    found += _trend(extra(context, "curves"), models)
+    found += _trend(context.optional("curves"), models)
     found += _placebo(table, context.claims)
     found += _variants(context.claims, models)
-    return found + _decided(extra(context, "power"))
+    return found + _decided(context.optional("power"))
 
 
 def _over_training(data: pd.DataFrame, title: str, margin: float, most: float = 5) -> alt.LayerChart:

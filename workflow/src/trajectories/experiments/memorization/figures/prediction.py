@@ -5,7 +5,6 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.figures import Figure, FigureContext, theme
 
 TO_FINAL = "predicts the last checkpoint"
@@ -47,7 +46,7 @@ def _checkpoints(context: FigureContext) -> list[Figure]:
 
 
 def _models(context: FigureContext) -> list[Figure]:
-    table = extra(context, "prediction")
+    table = context.optional("prediction")
     if table.empty:
         return []
     table = table[table["metric"].isin(["base_rate", "precision", "recall", "auc"])]
@@ -82,7 +81,7 @@ def _models(context: FigureContext) -> list[Figure]:
 
 
 def _matrices(context: FigureContext) -> list[Figure]:
-    table = extra(context, "correlations")
+    table = context.optional("correlations")
     if table.empty:
         return []
     found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.common import place
 from trajectories.figures import Figure, FigureContext, theme
 
 SUBSETS = ("all rows seen", "rows without copies")
@@ -24,10 +25,9 @@ def figures(context: FigureContext) -> list[Figure]:
 
 
 def _table(context: FigureContext, name: str, models: list[str]) -> pd.DataFrame:
-    try:
-        data = context.extra(name)  # noqa: S610 (a table's name, no SQL)
-    except KeyError:
-        return pd.DataFrame()
+    data = context.optional(name)
+    if data.empty:
+        return data
     data = data[data["subset"].isin(SUBSETS)]
     both = data["subset"].nunique() > 1
     order = [f"{m} · {s}" if both else m for m in models for s in SUBSETS]
@@ -181,13 +181,10 @@ def _trend(context: FigureContext, models: list[str]) -> list[Figure]:
     if data.empty:
         return []
     data = data[["model", "panel", "subset", "x", "rate", "low", "high", "constant"]]
-    x = alt.X(
-        "x:Q", title="place among the rows seen", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5, format=".2~f", grid=False)
-    )
     title = "share memorized"
     axis = alt.Axis(format=".1%", tickCount=5)
     tips = [alt.Tooltip("model:N"), alt.Tooltip("x:Q", title="place", format=".2f"), alt.Tooltip("rate:Q", title=title, format=".2%")]
-    base = alt.Chart(width=250, height=140).encode(x=x)
+    base = alt.Chart(width=250, height=140).encode(x=place("x"))
     band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=title, axis=axis), y2="high:Q", color=_subset(False))
     line = base.mark_line().encode(y=alt.Y("rate:Q", title=title, axis=axis), color=_subset(False))
     constant = base.mark_line(strokeDash=[4, 3], strokeWidth=1, color=ENVELOPE).encode(y=alt.Y("constant:Q", title=title, axis=axis))

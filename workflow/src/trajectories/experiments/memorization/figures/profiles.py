@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from trajectories.experiments.memorization.figures.extra import extra
+from trajectories.experiments.memorization.figures.common import place
 from trajectories.figures import Figure, FigureContext, theme
 
 CLAIMS = ("late-cohorts-likelier", "late-cohorts-learn-more", "old-cohorts-forget", "cohorts-differ-before", "cohorts-drift-before")
@@ -17,7 +17,7 @@ MOST_COHORTS, MOST_STEPS, MOST_MARGINS = 24, 40, 5
 
 def figures(context: FigureContext) -> list[Figure]:
     """The figures of the profiles; none where no model has one."""
-    cells, effects = (extra(context, name) for name in ("profiles", "profile_effects"))
+    cells, effects = (context.optional(name) for name in ("profiles", "profile_effects"))
     if cells.empty or effects.empty:
         return []
     models = [m for m in theme.model_order(context.trajectories) if m in set(cells["model"])]
@@ -100,12 +100,7 @@ def _by_cohort(effects: pd.DataFrame, models: list[str]) -> alt.TopLevelMixin:
     scale = alt.Scale(domain=[min(low, 0.0), max(high, 0.0)], nice=True)
     colour = alt.Color("family:N", title=None, scale=alt.Scale(domain=list(EFFECTS), range=list(EFFECTS.values())))
     base = alt.Chart(width=270, height=170).encode(
-        x=alt.X(
-            "position:Q",
-            title="place of the cohort among the rows seen",
-            scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f"),
-        ),
+        x=place("position", "place of the cohort among the rows seen"),
         color=colour,
     )
     y = alt.Y("estimate:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5))

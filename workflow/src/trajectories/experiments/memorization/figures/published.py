@@ -5,7 +5,6 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from trajectories.experiments.memorization.figures.extra import extra
 from trajectories.experiments.memorization.figures.rows import by_place
 from trajectories.figures import Figure, FigureContext, theme
 
@@ -15,12 +14,12 @@ COLOURS = ["#c8442c", "#00768f", "#8a9097"]
 
 def counts(context: FigureContext) -> list[Figure]:
     """The share of rows memorized against size and against rows seen, beside the published counts."""
-    table = extra(context, "counts")
+    table = context.optional("counts")
     if table.empty or not (table["share"] > 0).any():
         return []
     table = table[table["share"] > 0]
     final = table[table["step"] == table.groupby(["series", "model"])["step"].transform("max")]
-    fitted = extra(context, "scaling")
+    fitted = context.optional("scaling")
     slopes = "; ".join(
         f"{r.series}: {r.slope:.3f} ({r.ci_low:.3f} to {r.ci_high:.3f})"
         for r in fitted.itertuples()  # type: ignore[attr-defined]
@@ -72,7 +71,7 @@ def _colours(names: list[str]) -> list[str]:
 
 def positions(context: FigureContext) -> list[Figure]:
     """The share memorized by place in the order, of complete lists."""
-    parts = extra(context, "positions")
+    parts = context.optional("positions")
     if parts.empty:
         return []
     models = theme.model_order(context.trajectories)

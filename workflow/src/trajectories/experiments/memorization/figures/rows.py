@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from trajectories.experiments.memorization.figures.extra import extra
+from trajectories.experiments.memorization.figures.common import place, primary_window
 from trajectories.figures import Figure, FigureContext, theme
 
 PARTS = {"before": "#00768f", "recency window": "#c8442c"}
@@ -14,8 +14,7 @@ PARTS = {"before": "#00768f", "recency window": "#c8442c"}
 def figures(context: FigureContext) -> list[Figure]:
     """The figures of rows; one without data is left out."""
     table = context.trajectories
-    settings = [s for s in dict.fromkeys(table["setting"]) if s]
-    table = table[table["setting"].isin(settings[:1])]  # the primary window comes first
+    table = primary_window(table)
     rows = table[table["level"] == "exposure"]
     found = [
         Figure(
@@ -40,7 +39,7 @@ def figures(context: FigureContext) -> list[Figure]:
 
 
 def _positions(context: FigureContext) -> list[Figure]:
-    positions = extra(context, "positions")
+    positions = context.optional("positions")
     if positions.empty:
         return []
     models = theme.model_order(context.trajectories)
@@ -64,15 +63,9 @@ def by_place(data: pd.DataFrame, title: str, models: list[str], percent: bool) -
     data = data[["model", "x", "part", "value", "ci_low", "ci_high", "n"]]
     number = ".1%" if percent else ".3f"
     scale = alt.Scale(zero=percent)
-    quarters = alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".2~f")
     colour = alt.Color("part:N", title=None, scale=alt.Scale(domain=list(PARTS), range=list(PARTS.values())))
     base = alt.Chart(width=250, height=140).encode(
-        x=alt.X(
-            "x:Q",
-            title="place among the rows seen",
-            scale=alt.Scale(domain=[0, 1]),
-            axis=quarters,
-        ),
+        x=place("x"),
         color=colour,
     )
     y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format=".0%" if percent else "~g", tickCount=5))

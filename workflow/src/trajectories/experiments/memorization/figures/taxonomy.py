@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
+from trajectories.experiments.memorization.figures.common import primary_window
 from trajectories.experiments.memorization.settings import CATEGORIES
 from trajectories.figures import Figure, FigureContext, theme
 
 
 def figures(context: FigureContext) -> list[Figure]:
     """How the memorized rows divide over training, and how much of each category is memorized; none where hardly anything is memorized."""
-    table = context.trajectories
-    settings = [s for s in dict.fromkeys(table["setting"]) if s]
-    table = table[(table["level"] == "taxonomy") & table["setting"].isin(settings[:1])]  # the primary window comes first
+    table = primary_window(context.trajectories)
+    table = table[table["level"] == "taxonomy"]
     table = table.assign(group=pd.Categorical(table["group"], list(CATEGORIES), ordered=True)).sort_values("group", kind="stable")
     table["group"] = table["group"].astype(str)
     divided, memorized = (table[table["metric"] == metric] for metric in ("composition", "extractable"))

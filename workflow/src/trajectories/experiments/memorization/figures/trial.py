@@ -16,9 +16,8 @@ WITHIN = "SD of the log-probability given copies and place, last to first place"
 
 def figures(context: FigureContext) -> list[Figure]:
     """None where no models differ in the direction of their order or in the course of the learning rate."""
-    try:
-        table = context.extra("trial")  # noqa: S610 (a table's name, no SQL)
-    except KeyError:
+    table = context.optional("trial")
+    if table.empty:
         return []
     found = []
     canaries = table[(table["population"] == "canaries") & (table["outcome"] == "logprob")]

@@ -19,7 +19,7 @@ from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.effects import PRODUCT, Block, by_mix, effect, mix
 from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.fresh import beside, fresh, never_planted
-from trajectories.experiments.memorization.hypotheses import LOG_ODDS, WITHIN
+from trajectories.experiments.memorization.hypotheses import LOG_ODDS, WITHIN, declare
 from trajectories.experiments.memorization.hypotheses import claims as shared_claims
 from trajectories.experiments.memorization.parts.description import mean, share
 from trajectories.experiments.memorization.planted_canaries import LEAST_AHEAD, design, monotone, never_shown
@@ -61,9 +61,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
     measured = f"Measured at the first checkpoint after their last copy, at most {window:.0%} of training later and adjusted for that age,"
     rival = "Forgetting alone: what counts is how long ago a canary was met, and at equal age its place makes no difference."
     found = [
-        Claim(
-            "fresh-canaries-memorized",
-            "memorization",
+        declare(
             "fresh-canaries-memorized",
             "At equal age, canaries planted later in training are more likely to be memorized.",
             f"{measured} the odds rise from the first to the last place by a factor above {settings.odds_ratio:g}.",
@@ -73,9 +71,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             odds,
             role="descriptive",
         ),
-        Claim(
-            "fresh-canaries-likelier",
-            "memorization",
+        declare(
             "fresh-canaries-likelier",
             "At equal age, canaries planted later in training are given a higher probability.",
             f"{measured} the log-probability less that of never-planted canaries at the same checkpoint rises from the first to the last "
@@ -87,9 +83,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             shift,
             role="descriptive",
         ),
-        Claim(
-            "more-copies-memorized",
-            "memorization",
+        declare(
             "more-copies-memorized",
             "The more copies of a canary there are, the more likely it is memorized.",
             f"With each doubling of the copies the odds rise by a factor above {settings.odds_ratio:g}, at the same place in training.",

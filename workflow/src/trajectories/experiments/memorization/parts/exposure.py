@@ -38,7 +38,7 @@ from trajectories.experiments.memorization.cells import (
     simulation,
 )
 from trajectories.experiments.memorization.findings import Calibrand, Findings
-from trajectories.experiments.memorization.hypotheses import SHIFT
+from trajectories.experiments.memorization.hypotheses import SHIFT, declare
 from trajectories.experiments.memorization.parts.order import UNSEARCHED
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, SCORE
 from trajectories.experiments.memorization.run import Run
@@ -55,9 +55,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
     """What an exposure leaves, by when it happened and how long ago."""
     shift = settings.shift_margin
     found = [
-        Claim(
-            LATER,
-            "memorization",
+        declare(
             LATER,
             "An exposure late in training leaves more than an early one of the same age.",
             f"At equal age, what an exposure does to the log-probability rises from the first to the last step by more than {shift:.3f} "
@@ -68,9 +66,7 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
             shift,
             role="descriptive",
         ),
-        Claim(
-            FADING,
-            "memorization",
+        declare(
             FADING,
             "What an exposure leaves fades as training goes on.",
             f"At equal exposure step, what an exposure does to the log-probability falls by more than {shift:.3f} standard deviations over "

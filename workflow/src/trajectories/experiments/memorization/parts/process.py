@@ -16,6 +16,7 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.findings import Calibrand, Findings, Simulation
+from trajectories.experiments.memorization.hypotheses import declare
 from trajectories.experiments.memorization.parts.order import UNSEARCHED
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings, ProcessSettings
@@ -68,9 +69,7 @@ SUBSETS = (
 def claims(settings: AnalyseSettings) -> dict[str, Claim]:
     """The part's one claim, with the margin of the configuration."""
     own = settings.process
-    claim = Claim(
-        CLAIM,
-        "memorization",
+    claim = declare(
         CLAIM,
         "Memorized rows cluster along the training order, or keep apart: neighbours are memorized together more, or less, often than by "
         "chance.",

@@ -17,6 +17,7 @@ from trajectories.experiments.memorization.findings import Calibrand, Findings
 from trajectories.experiments.memorization.hypotheses import claims as declared
 from trajectories.experiments.memorization.parts import counts as counted
 from trajectories.experiments.memorization.parts import process, published_lists
+from trajectories.experiments.memorization.regressions import MEMORIZED, coefficients
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.statistics.agreement import of_sums
 from trajectories.statistics.claims import Claim, Result, objection, row
@@ -177,17 +178,13 @@ def _regressed(counts: Counts, settings: AnalyseSettings, found: Findings, last:
             )
         )
     for name, each in fits.items():
-        found.add("regressions", *(place | {"subset": name, "setting": published_lists.SETTING} | term for term in terms(each)))
-
-
-def terms(fit: Fit) -> Iterator[dict[str, Any]]:
-    """Every coefficient with its 95 % interval, and the overdispersion, in the columns of the regressions over sampled rows."""
-    for name in fit.names:
-        result = fit.result(name)
-        low, high = t_interval(result.estimate, result.stderr, result.df)
-        facts: dict[str, Any] = {"stderr": result.stderr, "ci_low": low, "ci_high": high, "df": result.df, "n": result.n}
-        facts |= {"n_clusters": result.n_clusters, "n_events": result.n_events, "unit": 1.0, "method": result.method}
-        yield {"outcome": "memorized", "term": name, "estimate": result.estimate} | facts | {"overdispersion": fit.residual_sd**2}
+        found.add(
+            "regressions",
+            *(
+                place | {"subset": name, "setting": published_lists.SETTING, "overdispersion": each.residual_sd**2} | term
+                for term in coefficients(each, MEMORIZED)
+            ),
+        )
 
 
 def _straight(counts: Counts, settings: AnalyseSettings, found: Findings) -> None:
