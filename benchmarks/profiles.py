@@ -17,10 +17,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import profiles
 from trajectories.experiments.memorization.run import Run, Window
 from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.findings import Findings
 from trajectories.suites import Model
 
 ROWS_PER_STEP, STEPS, SIMULATIONS = 1024, 143_000, 200

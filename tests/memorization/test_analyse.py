@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from memorization.world import analysis_context, findings, suite, trend
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, Analysis
-from trajectories.experiments.memorization.analyse import analyse, calibration
+from trajectories.experiments.memorization.analyse import analyse
 from trajectories.experiments.memorization.figures import figures
 from trajectories.experiments.memorization.parts import order
 from trajectories.figures import FigureContext
+from trajectories.findings import calibration
 from trajectories.statistics.claims import table
 from trajectories.verbs.analyse import join_facts
 

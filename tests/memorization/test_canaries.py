@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from memorization.world import COPIES, STEPS, World, analysis_context, trend, world
 from trajectories.experiments.memorization.effects import Block, by_mix, effect, mix
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.fresh import fresh as fresh_of
 from trajectories.experiments.memorization.parts import canaries
 from trajectories.experiments.memorization.planted_canaries import design, monotone
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED
 from trajectories.experiments.memorization.run import Run, runs
+from trajectories.findings import Findings
 from trajectories.nano.canaries import design as drawn
 from trajectories.nano.settings import training
 from trajectories.statistics.claims import table

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from memorization.world import analysis_context, trend
 from scipy.special import expit
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.panel import clusters
 from trajectories.experiments.memorization.parts import description, labels, taxonomy
 from trajectories.experiments.memorization.parts.description import independent, mean, share
 from trajectories.experiments.memorization.run import Run, runs
 from trajectories.experiments.memorization.sample import either
+from trajectories.findings import Findings
 from trajectories.statistics.order_regression import design, firth_logistic
 
 POPULATION, CONTROLS, CASES = 60_000, 3_000, 1_200

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from memorization.world import analysis_context, trend
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import forgetting
 from trajectories.experiments.memorization.run import Run, runs
 from trajectories.experiments.memorization.settings import ForgettingSettings
+from trajectories.findings import Findings
 
 STEPS = np.array([0, 10, 20, 40, 80])
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from memorization.world import BRANCH, ROWS_PER_STEP, analysis_context, findings, measured, recency, shown, trend
 from scipy.stats import norm
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.hypotheses import claims as declared
 from trajectories.experiments.memorization.hypotheses import undecidable
 from trajectories.experiments.memorization.panel import PRIMARY, SUBSETS, clusters, panel
@@ -19,6 +18,7 @@ from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED
 from trajectories.experiments.memorization.run import Run, runs
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.experiments.memorization.simulations import clusters_of, simulation, slope_in_sd
+from trajectories.findings import Findings
 from trajectories.statistics.claims import Result, p_values, table
 
 EFFECTS = {

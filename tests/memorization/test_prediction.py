@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from memorization.world import STEPS_KEPT, analysis_context, trend
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import prediction
 from trajectories.experiments.memorization.parts.prediction import Side
 from trajectories.experiments.memorization.run import runs
+from trajectories.findings import Findings
 
 
 def sides(precision: float, recall: float, n: int = 4000, rate: float = 0.1) -> tuple[Side, Side]:

@@ -12,12 +12,12 @@ import pytest
 from memorization.world import ROWS_PER_STEP, K, L, Rows, analysis_context, measured, shown, stimuli_context, trend, world
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.figures import process as drawn
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import process
 from trajectories.experiments.memorization.run import Run, runs
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.experiments.memorization.stimuli import stimuli
 from trajectories.figures import FigureContext
+from trajectories.findings import Findings
 from trajectories.statistics.calibration import calibrate
 from trajectories.statistics.claims import table
 from trajectories.suites import MemorizedRows

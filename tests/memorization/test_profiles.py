@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from memorization.world import ROWS_PER_STEP, analysis_context, suite, trend
-from trajectories.experiments.memorization.analyse import OWN
 from trajectories.experiments.memorization.cohorts import designs
 from trajectories.experiments.memorization.figures.profiles import figures
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import profiles
 from trajectories.experiments.memorization.profile_claims import SLOPES
 from trajectories.experiments.memorization.run import Run, Window
 from trajectories.experiments.memorization.settings import ProfileSettings
 from trajectories.figures import FigureContext
+from trajectories.findings import OWN, Findings
 from trajectories.statistics.claims import table
 
 STEPS = np.array([0, 1, 2, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300])

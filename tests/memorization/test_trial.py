@@ -13,12 +13,12 @@ from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.arms import base_order, cells, trials
 from trajectories.experiments.memorization.effects import Block, effect, simulation
 from trajectories.experiments.memorization.figures.trial import figures
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts import trial
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED
 from trajectories.experiments.memorization.run import Run, Window
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.figures import FigureContext
+from trajectories.findings import Findings
 from trajectories.statistics.calibration import calibrate
 from trajectories.statistics.claims import table
 from trajectories.statistics.order_regression import design

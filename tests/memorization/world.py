@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.run import runs
 from trajectories.experiments.memorization.settings import AnalyseSettings, StimuliSettings
 from trajectories.experiments.memorization.stimuli import stimuli
+from trajectories.findings import Findings
 from trajectories.stimuli import Stimuli, StimuliContext
 from trajectories.suites import Model, Order, Suite
 

@@ -82,6 +82,9 @@ class AnalysisContext:
         published: rows of published results (``model, step, task, metric, value, stderr, n, …``), or None.
         rows_memorized: published lists of memorized rows: model → rows (int32, ascending) by step of its sound checkpoints, read when
             asked for since they are long; or None.
+        read_tensor: (model, step, measure) → the tensor that extraction wrote beside the measurement, first axis as the stimuli's rows.
+        counted: ``order, term, other, step, count, stderr``: how often a term (``other`` empty) occurs, or in how many documents two terms
+            occur together, in the rows of an order below a step; or None where nothing was counted.
     """
 
     suite: Suite
@@ -97,6 +100,8 @@ class AnalysisContext:
     read: Callable[[str, int], pd.DataFrame]
     history: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
     rows_memorized: Callable[[str], dict[int, np.ndarray]] | None = None
+    read_tensor: Callable[[str, int, str], np.ndarray] | None = None
+    counted: pd.DataFrame | None = None
 
     def model(self, name: str) -> Model:
         """The facts of a model of the suite."""

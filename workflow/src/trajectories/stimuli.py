@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REQUIRED = ("item_id", "input_ids", "start", "end")
 EXPOSURES = ("item_id", "order", "row", "step")
+TERMS = ("term", "input_ids")
+TOGETHER = ("term", "other")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Stimuli:
             not known.
         notes: what the report should say about how the stimuli were chosen.
         sources: data sets used: name to ``{"licence", "citation", "sha256"}``.
+        terms: ``term, input_ids``: what is to be counted in the training orders; a term's rows (with and without a space before it, for
+            instance) are counted together.
+        together: ``term, other``: pairs of terms of which it is counted in how many documents both occur.
     """
 
     table: pd.DataFrame
@@ -61,6 +66,8 @@ class Stimuli:
     exposures: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({c: [] for c in EXPOSURES}))
     notes: list[str] = field(default_factory=list)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    terms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({c: [] for c in TERMS}))
+    together: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({c: [] for c in TOGETHER}))
 
     def check(self) -> None:
         """Raise ValueError unless the table keeps its contract."""
@@ -76,6 +83,33 @@ class Stimuli:
         unknown = set(self.exposures["item_id"]) - set(self.table["item_id"])
         if unknown:
             raise ValueError(f"exposures of unknown items, for instance {sorted(unknown)[:3]}")
+        if (self.terms["input_ids"].map(len) == 0).any():
+            raise ValueError("a term to be counted has no tokens")
+        undeclared = {*self.together["term"], *self.together["other"]} - set(self.terms["term"])
+        if undeclared:
+            raise ValueError(f"pairs of terms that are not among the terms, for instance {sorted(undeclared)[:3]}")
+
+
+def joined(parts: Mapping[str, Stimuli], measures: list[Measure]) -> Stimuli:
+    """The stimuli of an experiment that has several parts, as one table.
+
+    Args:
+        parts: by name; a column ``part`` is added with it, names of items begin with it, and columns that a part lacks are empty.
+        measures: what is taken from all items.
+    """
+    tables, exposures = [], []
+    for name, one in parts.items():
+        tables.append(one.table.assign(item_id=name + "/" + one.table["item_id"], part=name))
+        exposures.append(one.exposures.assign(item_id=name + "/" + one.exposures["item_id"].astype(str)))
+    return Stimuli(
+        pd.concat(tables, ignore_index=True),
+        measures,
+        pd.concat(exposures, ignore_index=True),
+        [note for one in parts.values() for note in one.notes],
+        {name: source for one in parts.values() for name, source in one.sources.items()},
+        pd.concat([one.terms for one in parts.values()], ignore_index=True),
+        pd.concat([one.together for one in parts.values()], ignore_index=True).drop_duplicates(ignore_index=True),
+    )
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,21 @@ def _context(
         has_truth=suite.source == "trained",
         published=published,
         read=lambda model, step: tables.read_table(layout.measurement(model, step, experiment)),
+        read_tensor=lambda model, step, measure: _tensor(layout.tensor(model, step, experiment, measure), measure),
         history=settings.extra.get("history", {}),
         rows_memorized=_lists(layout, checkpoints) if lists else None,
     )
     return context, inputs
+
+
+def _tensor(path: Path, measure: str) -> np.ndarray:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)[measure]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise UserError(f"'{path}' is absent or damaged ({error}); delete the measurement beside it and run again.") from error
 
 
 def _lists(layout: Layout, checkpoints: pd.DataFrame) -> Callable[[str], dict[int, np.ndarray]]:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from trajectories.experiments.memorization.findings import Simulation
 from trajectories.experiments.memorization.panel import COVARIATES, clusters
 from trajectories.experiments.memorization.regressions import MEMORIZED, spread
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.experiments.memorization.simulations import clusters_of, slope_in_sd
+from trajectories.findings import Simulation
 from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Claim, Result, p_values
 from trajectories.statistics.intervals import t_interval
 from trajectories.statistics.linearity import wald

@@ -16,8 +16,8 @@ from scipy.linalg import block_diag
 from scipy.special import expit
 from scipy.stats import norm
 
-from trajectories.experiments.memorization.findings import Simulation
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED
+from trajectories.findings import Simulation
 from trajectories.statistics.claims import MIN_EVENTS, Result
 from trajectories.statistics.order_regression import Fit, firth_logistic, linear
 from trajectories.statistics.replicates import over_replicates

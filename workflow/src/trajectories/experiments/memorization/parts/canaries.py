@@ -17,7 +17,6 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.effects import PRODUCT, Block, by_mix, effect, mix
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.fresh import beside, fresh, never_planted
 from trajectories.experiments.memorization.hypotheses import LOG_ODDS, WITHIN, declare
 from trajectories.experiments.memorization.hypotheses import claims as shared_claims
@@ -26,6 +25,7 @@ from trajectories.experiments.memorization.planted_canaries import LEAST_AHEAD, 
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, Regression, fit_outcome, terms
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.findings import Findings
 from trajectories.statistics import order_regression
 from trajectories.statistics.claims import Claim, Result, row
 from trajectories.statistics.intervals import t_interval

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.hypotheses import claims as declared
 from trajectories.experiments.memorization.hypotheses import undecidable
 from trajectories.experiments.memorization.panel import CONTENT, PRIMARY
 from trajectories.experiments.memorization.parts.order import LATE, ask, caveat, keep, slope, state, unit
 from trajectories.experiments.memorization.regressions import LOGPROB, SCORE, Regression, regress
 from trajectories.experiments.memorization.run import Run
+from trajectories.findings import Findings
 from trajectories.statistics.claims import Result, objection, row
 
 PLACEBO = {LOGPROB: "placebo_logprob", SCORE: "placebo_score"}

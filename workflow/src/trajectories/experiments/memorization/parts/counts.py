@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts.description import LEAST_ROWS, share
 from trajectories.experiments.memorization.parts.forgetting import groups
 from trajectories.experiments.memorization.run import Run
+from trajectories.findings import Findings
 from trajectories.statistics.intervals import wilson
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "published_counts.csv"

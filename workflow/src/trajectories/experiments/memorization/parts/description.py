@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.panel import clusters
 from trajectories.experiments.memorization.run import Run
+from trajectories.findings import Findings
 from trajectories.statistics.intervals import t_interval, wilson
 from trajectories.statistics.order_regression import Fit, linear
 

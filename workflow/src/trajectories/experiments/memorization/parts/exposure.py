@@ -37,12 +37,12 @@ from trajectories.experiments.memorization.cells import (
     judged,
     simulation,
 )
-from trajectories.experiments.memorization.findings import Calibrand, Findings
 from trajectories.experiments.memorization.hypotheses import SHIFT, declare
 from trajectories.experiments.memorization.parts.order import UNSEARCHED
 from trajectories.experiments.memorization.regressions import LOGPROB, MEMORIZED, SCORE
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.findings import Calibrand, Findings
 from trajectories.statistics.claims import ALPHA, Claim, objection, row
 
 PLANTED = (

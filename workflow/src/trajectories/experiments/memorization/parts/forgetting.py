@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.panel import clusters
 from trajectories.experiments.memorization.parts.description import LEAST_ROWS, share
 from trajectories.experiments.memorization.run import Run
+from trajectories.findings import Findings
 from trajectories.statistics.survival import AtRisk, edges_of, lost, regained, survival
 
 KINDS = {"row": "rows", "canary": "canaries"}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.run import Run
+from trajectories.findings import Findings
 
 
 def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:

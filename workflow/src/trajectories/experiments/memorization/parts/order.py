@@ -11,12 +11,12 @@ import pandas as pd
 from scipy import stats
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Calibrand, Findings
 from trajectories.experiments.memorization.hypotheses import claims as declared
 from trajectories.experiments.memorization.panel import PRIMARY, RECENCY, SUBSETS, Subset
 from trajectories.experiments.memorization.regressions import LEAST_CLUSTERS, LOGPROB, MEMORIZED, SCORE, Regression, regress, terms
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.simulations import simulation
+from trajectories.findings import Calibrand, Findings
 from trajectories.statistics.claims import INCONCLUSIVE, MIN_EVENTS, Claim, Result, objection, row, table
 from trajectories.statistics.intervals import t_interval
 from trajectories.statistics.linearity import straightness

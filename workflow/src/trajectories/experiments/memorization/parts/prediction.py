@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts.description import LEAST_ROWS, share
 from trajectories.experiments.memorization.parts.forgetting import KINDS, groups
 from trajectories.experiments.memorization.run import Run
+from trajectories.findings import Findings
 from trajectories.statistics.agreement import Estimate, auc, f1, of_sums, pearson, phi, spearman
 
 LEAST_EVENTS = 5

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Calibrand, Findings, Simulation
 from trajectories.experiments.memorization.hypotheses import declare
 from trajectories.experiments.memorization.parts.order import UNSEARCHED
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings, ProcessSettings
+from trajectories.findings import Calibrand, Findings, Simulation
 from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Claim, Result, objection, row
 from trajectories.statistics.point_process import (
     LEAST_CLUMPS,

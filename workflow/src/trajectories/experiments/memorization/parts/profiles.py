@@ -19,11 +19,11 @@ from scipy import special
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.cohorts import NO_CONTROLS, Design, designs
-from trajectories.experiments.memorization.findings import Calibrand, Findings, Simulation
 from trajectories.experiments.memorization.hypotheses import undecidable
 from trajectories.experiments.memorization.profile_claims import BEFORE, DRIFT, SLOPES, claims
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.findings import Calibrand, Findings, Simulation
 from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Claim, Result, objection, p_values, row
 from trajectories.statistics.intervals import t_interval
 from trajectories.statistics.staggered import aggregate, shares

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Calibrand, Findings
 from trajectories.experiments.memorization.hypotheses import claims as declared
 from trajectories.experiments.memorization.parts import counts as counted
 from trajectories.experiments.memorization.parts import process, published_lists
 from trajectories.experiments.memorization.regressions import MEMORIZED, coefficients
 from trajectories.experiments.memorization.settings import AnalyseSettings
+from trajectories.findings import Calibrand, Findings
 from trajectories.statistics.agreement import of_sums
 from trajectories.statistics.claims import Claim, Result, objection, row
 from trajectories.statistics.grouped_logistic import grouped_logistic

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts.forgetting import AGAIN, KEPT, MEMORIZED, curve
 from trajectories.experiments.memorization.parts.prediction import TO_FINAL
+from trajectories.findings import Findings
 from trajectories.statistics.agreement import Estimate, f1, of_sums, phi, precision, recall
 from trajectories.statistics.survival import AtRisk, lost, regained
 from trajectories.suites import Model

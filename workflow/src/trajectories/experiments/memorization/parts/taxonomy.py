@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.memorization.findings import Findings
 from trajectories.experiments.memorization.parts.description import LEAST_ROWS, independent, share
 from trajectories.experiments.memorization.run import Run
 from trajectories.experiments.memorization.settings import CATEGORIES
+from trajectories.findings import Findings
 
 
 def analyse(run: Run, context: AnalysisContext, found: Findings) -> None:

@@ -26,13 +26,13 @@ import pandas as pd
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.memorization.arms import Arm, Trial, cells, trials
 from trajectories.experiments.memorization.effects import PLACE, Block, by_mix, effect, mix, simulation, slopes, unit
-from trajectories.experiments.memorization.findings import Calibrand, Findings
 from trajectories.experiments.memorization.fresh import beside, fresh, never_planted
 from trajectories.experiments.memorization.panel import PRIMARY, clusters
 from trajectories.experiments.memorization.parts.canaries import CONTROLLED, LEAST_CANARIES, SCALED, UNCONTROLLED, columns, placed
 from trajectories.experiments.memorization.regressions import LEAST_CLUSTERS, LOGPROB, MEMORIZED, regress
 from trajectories.experiments.memorization.run import OUTCOMES, Run
 from trajectories.experiments.memorization.trial_claims import claims
+from trajectories.findings import Calibrand, Findings
 from trajectories.statistics.claims import Claim, Result, objection, row
 from trajectories.statistics.intervals import t_interval
 

@@ -1,0 +1,18 @@
+"""From measurements, or published results, to trajectories, claims, calibration and recovery, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trajectories.analysis import Analysis, AnalysisContext
+from trajectories.findings import Findings
+
+PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = ()
+
+
+def analyse(context: AnalysisContext) -> Analysis:
+    """Every part, on what the suite has for it, then the calibration of the claims."""
+    found = Findings()
+    for part in PARTS:
+        part(context, found)
+    return found.analysis(context)
