@@ -125,7 +125,8 @@ def _summary(found: Findings, context: AnalysisContext) -> None:
     n_sim = context.settings.simulations
     found.note(
         f"Calibration: {len(tried)} claims and variants were decided on {n_sim} simulated samples for each of several true effects, "
-        f"primary claims on {AT_MARGIN * n_sim} where the effect equals the margin, each on the sample of the largest model that allows a verdict."
+        f"primary claims on {AT_MARGIN * n_sim} where the effect equals the margin, each on the sample of the largest model that allows a "
+        "verdict."
     )
     by_level = {level: [r for r in tried if r["level"] == level] for level in (KEPT, EXCEEDED, OPEN)}
     if by_level[EXCEEDED]:
