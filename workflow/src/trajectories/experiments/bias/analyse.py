@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trajectories.analysis import Analysis, AnalysisContext
+from trajectories.experiments.bias.parts import intervention_published, published
 from trajectories.findings import Findings
 
-PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = ()
+PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = (
+    published.analyse,
+    intervention_published.analyse,
+)
 
 
 def analyse(context: AnalysisContext) -> Analysis:
