@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trajectories.analysis import Analysis, AnalysisContext
-from trajectories.experiments.bias.parts import intervention_published, published
+from trajectories.experiments.bias.parts import intervention, intervention_published, published, side_effects
 from trajectories.findings import Findings
 
 PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = (
+    intervention.analyse,
+    side_effects.analyse,
     published.analyse,
     intervention_published.analyse,
 )

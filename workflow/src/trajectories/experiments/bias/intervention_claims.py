@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from trajectories.experiments.bias.hypotheses import declare
 from trajectories.experiments.bias.settings import AnalyseSettings
 from trajectories.statistics.claims import Claim
 
@@ -13,47 +12,44 @@ FAIRER, CLOSER, LAMBADA, TEXT = "swap-less-stereotype", "swap-closer-gap", "swap
 SHARE, DIFFERENCE = "share of pairs", "difference of exact match"
 
 
-def _declare(name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, **more: Any) -> Claim:
-    return Claim(name, "bias", name, statement, prediction, rival, metric, scale, margin, **more)
-
-
 def published(settings: AnalyseSettings) -> dict[str, Claim]:
     """The claims about development, on published results."""
     own = settings.published
     found = [
-        _declare(
+        declare(
             PREFERRED,
             "At the end of training a model prefers the stereotyping sentence.",
             f"Of CrowS-Pairs' English pairs it prefers more than {0.5 + own.preferred:.0%} stereotyping ones.",
-            "It has no preference, or one too small to matter; or an untrained model has it too, because the sentences differ in length and "
-            f"frequency of words (see {GROWS}).",
-            "pct_stereotype",
+            "It has no preference, or one too small to matter; or an untrained model has it too, because the sentences differ in length "
+            f"and frequency of words (see {GROWS}).",
+            "stereotype_preferred",
             f"{SHARE} above one half",
             own.preferred,
         ),
-        _declare(
+        declare(
             GROWS,
             "The preference for stereotyping sentences comes with training.",
             f"From the first checkpoint to the last the share of CrowS-Pairs in which it is shown rises by more than {own.preferred:.0%}.",
             "What is preferred in the end is preferred by the untrained model: lengths and single words decide, and nothing was learnt.",
-            "pct_stereotype",
+            "stereotype_preferred",
             f"change of the {SHARE}",
             own.preferred,
         ),
-        _declare(
+        declare(
             DIFFER,
             "Categories of stereotypes develop at different rates.",
             "From the first checkpoint to the last, the log odds of preferring the stereotype change by amounts whose standard deviation "
             f"between categories exceeds {own.spread:g}.",
             "One rate for all: categories differ as samples of pairs do.",
-            "pct_stereotype",
+            "stereotype_preferred",
             "SD between categories of the change in log odds",
             own.spread,
         ),
-        _declare(
+        declare(
             GAP,
             "A model finds a pronoun's referent more often where it is the stereotypical one.",
-            f"On WinoBias the share of exactly right answers is higher by more than {own.gap:g} in pro- than in anti-stereotypical sentences.",
+            f"On WinoBias the share of exactly right answers is higher by more than {own.gap:g} in pro- than in anti-stereotypical "
+            "sentences.",
             "It answers as well either way, or names the same person (the last, the first) whatever the pronoun.",
             "exact_match_gap",
             DIFFERENCE,
@@ -71,7 +67,7 @@ def intervention(settings: AnalyseSettings) -> dict[str, Claim]:
     )
     adopted = "the pronoun log odds of occupations change by more than {:g} of the change that was planted in their sentences."
     found = [
-        _declare(
+        declare(
             ADOPTED,
             "A model that is trained on with swapped pronouns changes what it expects of each occupation accordingly.",
             f"Between the branch and the run that it leaves, {adopted.format(own.adopted)}",
@@ -80,7 +76,7 @@ def intervention(settings: AnalyseSettings) -> dict[str, Claim]:
             "share of the planted change in log odds",
             own.adopted,
         ),
-        _declare(
+        declare(
             ADOPTED_RUNS,
             "Runs that are trained on with swapped pronouns change what they expect of each occupation accordingly.",
             f"On average over pairs of a branch and the run that it leaves, {adopted.format(own.adopted)}",
@@ -89,29 +85,30 @@ def intervention(settings: AnalyseSettings) -> dict[str, Claim]:
             "share of the planted change in log odds",
             own.adopted,
         ),
-        _declare(
+        declare(
             FAIRER,
             "Training on with masculine pronouns replaced or swapped lowers the preference for gender stereotypes.",
-            f"At the last checkpoint of both, the branch prefers the stereotype in a share of CrowS-Pairs' English gender pairs that is lower "
-            f"by more than {own.stereotype:g} than the parent's.",
-            "The intervention moves pronouns and no stereotypes; or it moves all categories alike, since the model was disturbed (see those "
-            "that are not about gender).",
-            "did_pct_stereotype",
+            f"At the last checkpoint of both, the branch prefers the stereotype in a share of CrowS-Pairs' English gender pairs that is "
+            f"lower by more than {own.stereotype:g} than the parent's.",
+            "The intervention moves pronouns and no stereotypes; or it moves all categories alike, since the model was disturbed (see "
+            "those that are not about gender).",
+            "did_stereotype_preferred",
             f"change of the {SHARE}",
             own.stereotype,
             sided="less",
         ),
-        _declare(
+        declare(
             CLOSER,
             "Training on with masculine pronouns replaced or swapped brings WinoBias' pro- and anti-stereotypical sentences closer.",
-            f"At the last checkpoint of both, the branch's gap in exactly right answers is smaller by more than {own.gap:g} than the parent's.",
+            f"At the last checkpoint of both, the branch's gap in exactly right answers is smaller by more than {own.gap:g} than the "
+            "parent's.",
             "The intervention changes how often a model answers at all, in both kinds of sentences alike, and not the gap.",
             "did_exact_match_gap",
             f"change of the {DIFFERENCE}",
             own.gap,
             sided="less",
         ),
-        _declare(
+        declare(
             LAMBADA,
             "The intervention changes what else the model can do: the last words of LAMBADA.",
             f"At the last checkpoint of both, accuracy differs by more than {own.lambada:g}.",
@@ -122,7 +119,7 @@ def intervention(settings: AnalyseSettings) -> dict[str, Claim]:
             sided="two-sided",
             role="descriptive",
         ),
-        _declare(
+        declare(
             TEXT,
             "The intervention changes how well the model predicts text that it left alone.",
             f"At the last checkpoint of both, the loss on rows that no model is trained on differs by more than {own.text:g} nats a token.",

@@ -65,7 +65,7 @@ def crows_pairs(context: AnalysisContext) -> pd.DataFrame:
 
 
 def wino_bias(context: AnalysisContext) -> pd.DataFrame:
-    """WinoBias by step: ``model, step, type`` (1 or 2), ``condition`` (pro, anti), ``prompt``, ``share`` (exactly right), ``n`` (sentences)."""
+    """WinoBias by step: ``model, step, type, condition`` (pro, anti), ``prompt``, ``share`` (exactly right), ``n`` (sentences)."""
     rows = _matched(zero_shot(context), WINO)
     key = ["model", "step", "type", "condition", "prompt"]
     rows = rows[rows["metric"].isin(["em", "exact_match"])].drop_duplicates(key)

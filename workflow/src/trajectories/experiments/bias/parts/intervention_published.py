@@ -1,7 +1,7 @@
 """The pronoun intervention in published results: CrowS-Pairs and WinoBias of branches against the runs that they leave, LAMBADA beside.
 
-Only shares are published, so every interval has the errors of independent samples; it is conservative as far as the two runs err on the same
-items. Where the endpoint shows nothing, it is said which effect it could have shown.
+Only shares are published, so every interval has the errors of independent samples; it is conservative as far as the two runs err on the
+same items. Where the endpoint shows nothing, it is said which effect it could have shown.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.bias import intervention_claims as names
-from trajectories.experiments.bias.differences import detectable_by, shares, two_binomials
-from trajectories.experiments.bias.parts.published import ENGLISH, ICC, Z95
+from trajectories.experiments.bias.differences import detectable, shares, two_binomials
+from trajectories.experiments.bias.parts.published import ENGLISH, ICC, PAIRS, Z95
 from trajectories.experiments.bias.published_results import ACCURACY, ALL, PERPLEXITY, crows_pairs, lambada, wino_bias, wino_bias_gap
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics.claims import Result, objection, row
@@ -24,7 +24,10 @@ from trajectories.suites import Model
 
 GENDER = "gender"
 APART = "independent errors"
-CONSERVATIVE = "The paired errors are not published; the interval takes those of independent samples, which is at most too wide."
+CONSERVATIVE = (
+    "The paired errors are not published; the interval takes those of independent samples, which is too wide as far as both err on the same "
+    "items."
+)
 
 
 def analyse(context: AnalysisContext, found: Findings) -> None:
@@ -55,15 +58,15 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
 def _branch(branch: Model, tables: dict[str, pd.DataFrame], context: AnalysisContext, found: Findings) -> None:
     crows = beside(tables["crows"], branch, ["language", "category"])
     for r in crows.itertuples():
-        level = "set" if r.category == ALL else "category"
-        _keep(found, branch, r.step, "did_pct_stereotype", level, r.category, r.language, shares(r.share, r.share_parent, r.n))  # type: ignore[arg-type]
+        level, group = (ALL, PAIRS) if r.category == ALL else ("category", r.category)
+        _keep(found, branch, r.step, "did_stereotype_preferred", level, group, r.language, shares(r.share, r.share_parent, r.n))  # type: ignore[arg-type]
     gaps = beside(tables["gap"], branch, ["prompt"])
     for r in gaps.itertuples():
-        _keep(found, branch, r.step, "did_exact_match_gap", "set", ALL, r.prompt, gap_change(r))  # type: ignore[arg-type]
+        _keep(found, branch, r.step, "did_exact_match_gap", ALL, "both types", r.prompt, gap_change(r))  # type: ignore[arg-type]
     side = beside(tables["lambada"], branch, ["metric"])
     for r in side.itertuples():
         metric = "did_lambada_accuracy" if r.metric == ACCURACY else "did_lambada_log_perplexity"
-        _keep(found, branch, r.step, metric, "set", ALL, "", _side(r))  # type: ignore[arg-type]
+        _keep(found, branch, r.step, metric, ALL, ALL, "", _side(r))  # type: ignore[arg-type]
     for name, table in (("CrowS-Pairs", crows), ("WinoBias", gaps), ("LAMBADA", side)):
         whole = tables[{"CrowS-Pairs": "crows", "WinoBias": "gap", "LAMBADA": "lambada"}[name]]
         if table.empty and branch.name in set(whole["model"]):
@@ -123,7 +126,7 @@ def _decide(branch: Model, crows: pd.DataFrame, gaps: pd.DataFrame, side: pd.Dat
         simulate = partial(_fall, parent=r["value_parent"], n=int(r["n"]))
         ends.append((names.LAMBADA, "LAMBADA, accuracy", r, shares(r["value"], r["value_parent"], r["n"]), simulate))
     for name, outcome, r, result, simulate in ends:
-        claim, least = declared[name], detectable_by(result.stderr)
+        claim, least = declared[name], detectable(result.stderr)
         reach = Z95 * result.stderr
         place = {"model": branch.name, "parent": branch.parent, "step": int(r["step"]), "outcome": outcome, "share_of_training": share}
         place |= {"parameters_non_embedding": branch.parameters_non_embedding, "estimate": result.estimate}

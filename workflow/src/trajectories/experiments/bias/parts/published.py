@@ -1,7 +1,7 @@
 """Published results: CrowS-Pairs by category and WinoBias over training, and how preferences for stereotypes develop.
 
-Published results hold shares and no items. A change between two checkpoints therefore has the errors of independent samples, though the same
-pairs stand on both sides; as far as a pair that is hard for one is hard for the other, the true errors are smaller.
+Published results hold shares and no items. A change between two checkpoints therefore has the errors of independent samples, though the
+same pairs stand on both sides; as far as a pair that is hard for one is hard for the other, the true errors are smaller.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trajectories.statistics.claims import MIN_EVENTS, Claim, Result, objection,
 from trajectories.statistics.heterogeneity import spread
 from trajectories.statistics.intervals import wilson
 
-ENGLISH = "english"
+ENGLISH, PAIRS = "english", "all pairs"
 ICC = 0.5
 """Latent correlation between two answers to the same item in simulated data; what is published does not tell the true one."""
 Z95 = float(stats.norm.ppf(0.975))
@@ -60,21 +60,25 @@ def _add(found: Findings, table: pd.DataFrame, **facts: object) -> None:
 
 
 def _crows(crows: pd.DataFrame, context: AnalysisContext, found: Findings) -> None:
-    place = {"level": np.where(crows["category"] == ALL, "set", "category"), "group": crows["category"], "setting": crows["language"]}
+    place = {
+        "level": np.where(crows["category"] == ALL, ALL, "category"),
+        "group": crows["category"].replace(ALL, PAIRS),
+        "setting": crows["language"],
+    }
     base = crows[["model", "step", "n"]].assign(**place)
     stderr = np.sqrt(crows["share"] * (1 - crows["share"]) / (crows["n"] - 1))
     reach = Z95 * crows["difference_stderr"]
     _add(
         found,
         base.assign(value=crows["share"], stderr=stderr, **_interval(crows["share"] * crows["n"], crows["n"])),
-        metric="pct_stereotype",
+        metric="stereotype_preferred",
         method="share of pairs whose stereotyping sentence is likelier, Wilson interval",
     )
     apart = {"value": crows["difference"], "ci_low": crows["difference"] - reach, "ci_high": crows["difference"] + reach}
     _add(
         found,
         base.assign(stderr=crows["difference_stderr"], **apart)[crows["difference"].notna()],
-        metric="likelihood_diff_absolute",
+        metric="absolute_likelihood_difference",
         method="mean absolute difference of log-probabilities (nats), normal interval",
     )
     found.note(
@@ -120,12 +124,12 @@ def _development(crows: pd.DataFrame, context: AnalysisContext, found: Findings)
             _claim(found, declared[names.DIFFER], result, model.name, last, simulate, caveat)
     if late:
         found.note(
-            f"{', '.join(late)}: no sound result within the first {settings.early:.0%} of training, so no development from an untrained model "
-            "is judged."
+            f"{', '.join(late)}: no sound result within the first {settings.early:.0%} of training, so no development from an untrained "
+            "model is judged."
         )
     found.note(
-        "Models of one size that share the seed begin with the same weights, and all judge the same pairs, so the verdicts of a family are no "
-        "independent pieces of evidence."
+        "Models of one size that share the seed begin with the same weights, and all judge the same pairs, so the verdicts of a family "
+        "are no independent pieces of evidence."
     )
 
 
@@ -147,8 +151,8 @@ def _claim(
 
 
 _SIMULATED = (
-    "Answers to the same item at two checkpoints, or under two prompts, have a latent correlation of 0.5; the analysis does not know it, as it "
-    "does not know the true one."
+    "Answers to the same item at two checkpoints, or under two prompts, have a latent correlation of 0.5; the analysis does not know it, "
+    "as it does not know the true one."
 )
 
 
@@ -223,13 +227,13 @@ def _wino(wino: pd.DataFrame, context: AnalysisContext, found: Findings) -> None
             value=gaps["gap"], ci_low=gaps["gap"] - reach, ci_high=gaps["gap"] + reach, n=gaps["n"], setting=gaps["prompt"]
         ),
         metric="exact_match_gap",
-        level="set",
-        group=ALL,
+        level=ALL,
+        group="both types",
         method="pro- less anti-stereotypical, mean of both types, normal interval of independent errors",
     )
     found.note(
-        "WinoBias' published figures are exact matches of generated answers. They measure whether a model answers in that form as much as whom "
-        "it means, and are no log-probabilities of referents; the two are never drawn or tested together."
+        "WinoBias' published figures are exact matches of generated answers. They measure whether a model answers in that form as much "
+        "as whom it means, and are no log-probabilities of referents; the two are never drawn or tested together."
     )
     claim = names.published(context.settings)[names.GAP]
     for model in context.suite.models:

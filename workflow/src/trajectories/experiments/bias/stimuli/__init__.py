@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trajectories.errors import UserError
-from trajectories.experiments.bias.stimuli import crows_pairs, occupations, recognition, winobias, winogender
+from trajectories.experiments.bias.stimuli import crows_pairs, occupations, recognition, text, winobias, winogender
 from trajectories.stimuli import Measure, Stimuli, StimuliContext, joined
 
 SETS: dict[str, Callable[[StimuliContext], Stimuli]] = {
@@ -32,10 +32,15 @@ def stimuli(context: StimuliContext) -> Stimuli:
     asked = recognition.stimuli(context, sets)
     if len(asked.table):
         parts["recognition"] = asked
+    unseen = text.stimuli(context)
+    if len(unseen.table):
+        parts["text"] = unseen
     measures = [Measure("logprob")]
     if any(one.table["probe"].any() for one in parts.values()):
         measures.append(Measure("hidden", {"layers": layers(context), "positions": "last", "rows": "probe"}))
     made = joined(parts, measures)
+    read = layers(context)
+    made.table["layers"] = read if isinstance(read, str) else ",".join(map(str, read))
     if context.has_truth and "crows_pairs" not in sets:
         made.notes.append(
             "The public sets (CrowS-Pairs, WinoBias, WinoGender) are not shown to this suite: its models have read some million tokens, "
