@@ -30,8 +30,8 @@ def figures(context: FigureContext) -> list[Figure]:
     table = context.trajectories[context.trajectories["model"].isin(branches) & context.trajectories["metric"].str.startswith("did_")]
     if table.empty:
         return []
-    start = {name: m.branch_step or 0 for name, m in branches.items()}
-    table = table.assign(since=table["step"] - table["model"].map(start))
+    since = [(s - (branches[m].branch_step or 0)) * branches[m].tokens_per_step for m, s in zip(table["model"], table["step"], strict=True)]
+    table = table.assign(since=since)
     found = [_over_steps(table)]
     endpoints, swapped = context.optional("endpoints"), context.optional("swapped")
     if len(swapped):
@@ -53,7 +53,10 @@ def _over_steps(table: pd.DataFrame) -> Figure:
     colour = alt.Color("model:N", scale=colours, sort=None, legend=legend)
     log = data["since"].max() > 20 * data["since"].min()
     x = alt.X(
-        "since:Q", title="steps since the branch", scale=alt.Scale(type="log" if log else "linear"), axis=alt.Axis(format="~s", grid=False)
+        "since:Q",
+        title="tokens since the branch",
+        scale=alt.Scale(type="log" if log else "linear", nice=False),
+        axis=alt.Axis(format="~s", grid=False),
     )
     kept = data[["model", "outcome", "since", "step", "value", "ci_low", "ci_high", "n"]]
     charts = []
@@ -76,7 +79,7 @@ def _over_steps(table: pd.DataFrame) -> Figure:
     return Figure(
         "swap-over-steps",
         "What training on with other pronouns changes",
-        "A branch less the run that it leaves, at the same step; at step 0 of the branch the two are one model, so this is the "
+        "A branch less the run that it leaves, at the same step; where the branch begins the two are one model, so this is the "
         "difference in differences. Bands are 95 % intervals over items, not over runs; on the dashed line the intervention changes "
         "nothing. LAMBADA and text never seen show side effects.",
         alt.concat(*charts, columns=2).resolve_scale(color="shared", strokeDash="shared"),

@@ -65,8 +65,8 @@ def _changes(changes: pd.DataFrame, order: list[str]) -> Figure:
     return Figure(
         "published-categories",
         "How far each category has come",
-        "Change of the log odds of preferring the stereotype, from the untrained model to the last checkpoint, for every category with at "
-        "least 20 pairs of either answer at both ends, with 95 % intervals of independent samples. At one rate for all categories a "
+        "Change of the log odds of preferring the stereotype, from the untrained model to the last checkpoint, for every category of at "
+        "least 40 pairs, with 95 % intervals of independent samples. At one rate for all categories a "
         "model's points would stand at one place in every panel, but for what samples of pairs do.",
         layers.facet(alt.Facet("category:N", sort=panels, title=None), columns=3),
     )

@@ -25,8 +25,8 @@ from trajectories.suites import Model
 GENDER = "gender"
 APART = "independent errors"
 CONSERVATIVE = (
-    "The paired errors are not published; the interval takes those of independent samples, which is too wide as far as both err on the same "
-    "items."
+    "The paired errors are not published; the interval takes those of independent samples, which is too wide as far as both err on the "
+    "same items."
 )
 
 

@@ -27,7 +27,7 @@ ENGLISH, PAIRS = "english", "all pairs"
 ICC = 0.5
 """Latent correlation between two answers to the same item in simulated data; what is published does not tell the true one."""
 Z95 = float(stats.norm.ppf(0.975))
-LEAST_CATEGORIES = 3
+LEAST_CATEGORIES, LEAST_IN_CATEGORY = 3, 2 * MIN_EVENTS
 
 
 def analyse(context: AnalysisContext, found: Findings) -> None:
@@ -128,6 +128,10 @@ def _development(crows: pd.DataFrame, context: AnalysisContext, found: Findings)
             "model is judged."
         )
     found.note(
+        "That all categories develop at one rate can hardly be shown from published shares: how much of the spread is sampling is only "
+        "known to lie between none and that of independent samples, and none is what counts against it."
+    )
+    found.note(
         "Models of one size that share the seed begin with the same weights, and all judge the same pairs, so the verdicts of a family "
         "are no independent pieces of evidence."
     )
@@ -169,24 +173,25 @@ def changed(before: np.ndarray, after: np.ndarray, n: np.ndarray) -> pd.DataFram
     Half an event is added to either side (Haldane 1956, *Ann. Hum. Genet.* 20).
 
     Returns:
-        ``change, variance, ci_low, ci_high, n, told``: whether there are 20 events and 20 non-events at both ends.
+        ``change, variance, ci_low, ci_high, n, events`` (at both ends), ``told``: whether the category has enough pairs to take part. Its
+        answers do not decide that, since a category that has come far has few of one kind.
     """
-    parts = []
+    odds, variance = [], np.zeros(len(n))
     for share in (before, after):
-        events = share * n
-        parts.append(
-            (np.log((events + 0.5) / (n - events + 0.5)), 1 / (events + 0.5) + 1 / (n - events + 0.5), np.minimum(events, n - events))
-        )
-    change, variance = parts[1][0] - parts[0][0], parts[0][1] + parts[1][1]
-    reach, told = Z95 * np.sqrt(variance), np.minimum(parts[0][2], parts[1][2]) >= MIN_EVENTS - 1e-6
-    return pd.DataFrame({"change": change, "variance": variance, "ci_low": change - reach, "ci_high": change + reach, "n": n, "told": told})
+        yes, no = share * n + 0.5, (1 - share) * n + 0.5
+        odds.append(np.log(yes / no))
+        variance += 1 / yes + 1 / no
+    change, reach = odds[1] - odds[0], Z95 * np.sqrt(variance)
+    facts = {"n": n, "events": (before + after) * n, "told": n >= LEAST_IN_CATEGORY}
+    return pd.DataFrame({"change": change, "variance": variance, "ci_low": change - reach, "ci_high": change + reach} | facts)
 
 
 def differ(changes: pd.DataFrame) -> Result:
     """The spread of true changes between categories; sampling variances are upper bounds."""
     method = "Q-profile; sampling variance as of independent samples for the lower bound, none for the upper"
     change, variance = changes["change"].to_numpy(), changes["variance"].to_numpy()
-    return spread(change, variance, bounded=True, n=int(changes["n"].sum()), method=method)
+    facts = {"n": int(2 * changes["n"].sum()), "n_events": round(changes["events"].sum()), "method": method}
+    return spread(change, variance, bounded=True, **facts)
 
 
 def _preferred(generator: np.random.Generator, truth: float, *, n: float) -> Result:
