@@ -110,7 +110,7 @@ def _development(crows: pd.DataFrame, context: AnalysisContext, found: Findings)
             before, after, n = start.loc[ALL, "share"], final.loc[ALL, "share"], final.loc[ALL, "n"]
             simulate = partial(_grown, before=before, n=int(n))
             _claim(found, declared[names.GROWS], shares(after, before, n), model.name, last, simulate, _from(first))
-        both = start.join(final, rsuffix="_final", how="inner").drop(index=ALL, errors="ignore")
+        both = start.merge(final, left_index=True, right_index=True, suffixes=("", "_final")).drop(index=ALL, errors="ignore")
         changes = changed(both["share"].to_numpy(), both["share_final"].to_numpy(), both["n"].to_numpy())
         changes.insert(0, "category", both.index)
         found.add("categories", *({"model": model.name, "step": last, "first": first} | r for r in changes.to_dict("records")))
