@@ -160,7 +160,7 @@ def test_suites_with_checkpoints_have_nothing_published(v1: AnalysisContext) -> 
 
 
 N = np.array([500, 320, 210, 190, 110, 90, 90, 70, 65])
-SIMULATIONS = {
+SIMULATIONS: dict[str, tuple[Any, dict[str, Any], float, float]] = {
     names.PREFERRED: (published._preferred, {"n": 1677}, 2.0, 0.9),
     names.GROWS: (published._grown, {"before": 0.5, "n": 1677}, 2.0, 0.75),
     names.DIFFER: (published._differing, {"before": np.full(9, 0.5), "n": N, "mean": 0.4}, 3.0, 0.6),
@@ -175,7 +175,7 @@ DECLARED = names.published(SETTINGS) | names.intervention(SETTINGS)
 def test_wrong_verdicts_stay_rare_and_large_effects_are_told(name: str) -> None:
     simulate, facts, large, least = SIMULATIONS[name]
     claim = DECLARED[name]
-    found = simulated(claim, partial(simulate, **facts), n_sim=60, seed=3, truths=(0.0, 1.0, large), at_margin=5)  # type: ignore[operator]
+    found = simulated(claim, partial(simulate, **facts), n_sim=60, seed=3, truths=(0.0, 1.0, large), at_margin=5)
     told = power(claim, found)
     assert told["level"] != EXCEEDED
     reached = [r for r in found[large] if r.p(-claim.margin if claim.sided == "less" else claim.margin)[claim.sided == "less"] < 0.05]

@@ -302,7 +302,12 @@ def test_figures_show_arms_and_runs_and_none_are_drawn_without_a_trial() -> None
 
 def test_branches_of_a_trials_runs_are_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(analyse, "runs", lambda _, without: asked.append(list(without)) or iter(()))
+
+    def runs(_: object, without: list[str]) -> list[Run]:
+        asked.append(without)
+        return []
+
+    monkeypatch.setattr(analyse, "runs", runs)
     monkeypatch.setattr(analyse, "ACROSS_MODELS", ())
     for name in ("nano-trial", "nano"):
         analyse._measured(SimpleNamespace(suite=load_suite(name)), Findings())  # type: ignore[arg-type]

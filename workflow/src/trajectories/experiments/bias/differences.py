@@ -7,6 +7,7 @@ differences, (branch now − branch at the start) − (parent now − parent at 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ def over_pairs(estimates: np.ndarray) -> Result:
     """An effect over pairs of runs: Student's interval over their estimates; it speaks of runs, on these items."""
     values = np.asarray(estimates, dtype=float)
     values = values[np.isfinite(values)]
-    facts = {"n": len(values), "n_clusters": len(values), "method": "mean over pairs of runs, Student's interval"}
+    facts: dict[str, Any] = {"n": len(values), "n_clusters": len(values), "method": "mean over pairs of runs, Student's interval"}
     found = float(values.mean()) if len(values) else math.nan
     if len(values) < LEAST_PAIRS:
         pairs = "is only one pair of runs" if len(values) == 1 else f"are only {len(values)} pairs of runs"
@@ -54,7 +55,7 @@ def shares(branch: float, parent: float, n: float) -> Result:
     for the other, as of two models that share most of their training, the true error is smaller than this one.
     """
     variance = sum(p * (1 - p) for p in (branch, parent)) / max(n - 1, 1)
-    facts = {"n": round(2 * n), "n_events": round((branch + parent) * n), "method": f"difference of shares, {APART}"}
+    facts: dict[str, Any] = {"n": round(2 * n), "n_events": round((branch + parent) * n), "method": f"difference of shares, {APART}"}
     if variance <= 0:
         return Result(branch - parent, problem="a share of 0 or 1 has no standard error", **facts)
     return Result(branch - parent, math.sqrt(variance), **facts)

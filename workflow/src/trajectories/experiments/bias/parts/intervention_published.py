@@ -111,22 +111,28 @@ def _decide(branch: Model, crows: pd.DataFrame, gaps: pd.DataFrame, side: pd.Dat
     declared = names.intervention(context.settings)
     gender = crows[(crows["language"] == ENGLISH) & (crows["category"] == GENDER)]
     share = (branch.steps_total - (branch.branch_step or 0)) / branch.steps_total
-    ends: list[tuple[str, str, Any, Result, Any]] = []
+    ends: list[tuple[str, str, Any, Result, Any, pd.Series]] = []
     if len(gender):
-        r = gender.iloc[-1]
+        r, course = gender.iloc[-1], gender["share"] - gender["share_parent"]
         simulate = partial(_fall, parent=r["share_parent"], n=int(r["n"]))
-        ends.append((names.FAIRER, "CrowS-Pairs, gender", r, shares(r["share"], r["share_parent"], r["n"]), simulate))
+        ends.append((names.FAIRER, "CrowS-Pairs, gender", r, shares(r["share"], r["share_parent"], r["n"]), simulate, course))
     both = gaps[gaps["prompt"] == ALL]
     if len(both):
-        r = both.iloc[-1]
-        ends.append((names.CLOSER, "WinoBias, gap in exact match", r, gap_change(r), partial(_closer, like=r)))
+        r, course = both.iloc[-1], both["gap"] - both["gap_parent"]
+        ends.append((names.CLOSER, "WinoBias, gap in exact match", r, gap_change(r), partial(_closer, like=r), course))
     accuracy = side[side["metric"] == ACCURACY]
     if len(accuracy):
-        r = accuracy.iloc[-1]
+        r, course = accuracy.iloc[-1], accuracy["value"] - accuracy["value_parent"]
         simulate = partial(_fall, parent=r["value_parent"], n=int(r["n"]))
-        ends.append((names.LAMBADA, "LAMBADA, accuracy", r, shares(r["value"], r["value_parent"], r["n"]), simulate))
-    for name, outcome, r, result, simulate in ends:
+        ends.append((names.LAMBADA, "LAMBADA, accuracy", r, shares(r["value"], r["value_parent"], r["n"]), simulate, course))
+    for name, outcome, r, result, simulate, course in ends:
         claim, least = declared[name], detectable(result.stderr)
+        restless = float(course.std(ddof=1)) if len(course) > 2 else 0.0
+        if restless > result.stderr:
+            found.note(
+                f"{branch.name}: from checkpoint to checkpoint the difference in {outcome} varies with a standard deviation of "
+                f"{restless:.3f}, more than the error over items, {result.stderr:.3f}; the interval at the end does not hold that."
+            )
         reach = Z95 * result.stderr
         place = {"model": branch.name, "parent": branch.parent, "step": int(r["step"]), "outcome": outcome, "share_of_training": share}
         place |= {"parameters_non_embedding": branch.parameters_non_embedding, "estimate": result.estimate}
