@@ -113,7 +113,8 @@ def _endpoints(endpoints: pd.DataFrame) -> Figure:
         "swap-endpoints",
         "The intervention at the end, by size of the model",
         "Difference at the last checkpoint with its 95 % interval over items. The grey bar reaches as far as the smallest change that 80 "
-        "% of samples of this size would have told from none: where a point lies inside it, a change of that size may have been missed.",
+        "% of samples of this size would have told from none at the one-sided level of 5 %: where a point lies inside it, a change of "
+        "that size may have been missed.",
         alt.vconcat(*charts, spacing=16),
     )
 

@@ -145,7 +145,7 @@ def _decide(branch: Model, crows: pd.DataFrame, gaps: pd.DataFrame, side: pd.Dat
                 f"{branch.name}: after {share:.0%} of training with other pronouns the endpoint shows no change of CrowS-Pairs' gender "
                 f"preference ({result.estimate:+.3f}, 95 % from {result.estimate - reach:+.3f} to {result.estimate + reach:+.3f}); with "
                 f"{_whole(r['n'])} pairs, at the errors of independent samples, a change of {least:.3f} is the smallest that 80 % of such "
-                "samples would have told from none."
+                "samples would have told from none at the one-sided level of 5 %."
             )
         found.claims.append(row(claim, result, branch.name, r["step"], caveat=f"{shown}{CONSERVATIVE}"))
         found.calibrands.append(Calibrand(claim, branch.name, simulate, objection(result), note=_SIMULATED))
