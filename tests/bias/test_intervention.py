@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.bias import intervention_claims as names
-from trajectories.experiments.bias.differences import adoption, over_pairs
+from trajectories.experiments.bias.differences import adoption, over_pairs, turned
 from trajectories.experiments.bias.figures import intervention as drawn
 from trajectories.experiments.bias.parts import intervention, side_effects
 from trajectories.experiments.bias.settings import AnalyseSettings
@@ -105,7 +105,8 @@ def context(slope: float, shift: float = 0.0, seeds: int = 1, fairer: float = 0.
     def read(model: str, step: int) -> pd.DataFrame:
         generator = np.random.default_rng([step, int(model[-1]), 5])  # the same in a branch and its parent
         own = np.random.default_rng([step, int(model[-1]), len(model)])
-        values = generator.normal(-8, 1, len(shown)) + own.normal(0, 0.15, len(shown)) + 3.0 * more
+        values = generator.normal(-8, np.where(shown["part"] == "occupations", 0.3, 1.0)) + own.normal(0, 0.15, len(shown)) + 3.0 * more
+        values += np.where(feminine, -planted / 2, 0.0)
         if model.startswith("branch"):
             of_run = slope + between * np.random.default_rng([int(model[-1]), 9]).standard_normal()
             values += np.where(feminine, of_run * planted + shift, 0.0)
@@ -207,8 +208,10 @@ def test_the_decision_on_occupations_keeps_its_level_and_has_power() -> None:
     generator = np.random.default_rng(2)
     occupations, templates = np.repeat(np.arange(15), TEMPLATES), np.tile(np.arange(TEMPLATES), 15)
     planted = PLANTED[occupations]
-    change = 0.3 * planted + generator.normal(0, 0.5, 15)[occupations] + generator.normal(0, 0.5, len(planted))
-    simulate = partial(intervention._adopting, change=change, planted=planted, templates=templates, occupations=occupations)
+    noise = generator.normal(0, 0.3, (2, 15))[:, occupations] + generator.normal(0, 0.3, (2, len(planted)))
+    change, before = 0.3 * planted + noise[0], -0.5 * planted + noise[1]
+    facts = {"planted": planted, "templates": templates, "occupations": occupations}
+    simulate = partial(intervention._turning, change=change, before=before, **facts)
     claim = names.intervention(SETTINGS)[names.ADOPTED]
     found = simulated(claim, simulate, n_sim=60, seed=3, truths=(0.0, 1.0, 3.0), at_margin=5)
     assert power(claim, found)["level"] != EXCEEDED
@@ -223,6 +226,14 @@ def test_the_decision_over_pairs_of_runs_keeps_its_level_and_has_power() -> None
     assert told["level"] != EXCEEDED
     assert told["power_supported"] > 0.7
     assert not over_pairs(np.array([0.3, 0.4])).finite
+
+
+def test_a_parent_without_skew_has_none_to_turn() -> None:
+    generator = np.random.default_rng(6)
+    planted, occupations = np.repeat(PLANTED, 2), np.repeat(np.arange(15), 2)
+    result = turned(generator.normal(0, 1, 30), generator.normal(0, 1, 30), planted, np.tile(["a", "b"], 15), occupations)
+    assert not result.finite
+    assert "no skew" in (result.problem or "")
 
 
 @pytest.mark.parametrize("truth", [-0.05, -0.2])

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from trajectories.experiments.bias.effects import coefficient
-from trajectories.statistics.claims import Result
+from trajectories.experiments.bias.effects import LEAST_CLUSTERS, coefficient
+from trajectories.statistics.claims import ALPHA, Result
 from trajectories.statistics.power import smallest_effect
 
 LEAST_PAIRS = 3
@@ -34,6 +34,47 @@ def adoption(change: np.ndarray, planted: np.ndarray, templates: np.ndarray, occ
     wanted = np.zeros(x.shape[1])
     wanted[-1] = 1.0
     return coefficient(change, x, wanted, occupations)
+
+
+def turned(change: np.ndarray, before: np.ndarray, planted: np.ndarray, templates: np.ndarray, occupations: np.ndarray) -> Result:
+    """The share of the parent's skew that a branch has turned: 0 leaves it, 1/2 undoes it, 1 reverses it as the swap does.
+
+    The slope of the change on the planted change, over the one that a parent with log odds ``before`` would show if it were reversed; both
+    within templates, with Fieller's interval (1954, *J. R. Stat. Soc. B* 16) from the jackknife over occupations.
+
+    Args:
+        before: the parent's log odds at the same step [pairs].
+        change, planted, templates, occupations: as for :func:`adoption`.
+    """
+    x = np.column_stack([pd.get_dummies(templates).to_numpy(dtype=float), planted])
+    y = np.column_stack([change, -2 * before])
+
+    def slopes(kept: np.ndarray) -> np.ndarray:
+        return np.linalg.lstsq(x[kept], y[kept], rcond=None)[0][-1]
+
+    found, own = slopes(np.ones(len(y), dtype=bool)), np.unique(occupations)
+    g = len(own)
+    facts: dict[str, Any] = {"n": len(change), "n_clusters": g, "method": "ratio of slopes, Fieller's interval, jackknife over occupations"}
+    if g < LEAST_CLUSTERS:
+        return Result(math.nan, problem=f"there are only {g} occupations", **facts)
+    apart = np.array([slopes(occupations != name) for name in own]) - found
+    v = (g - 1) / g * apart.T @ apart
+    reach = float(special.stdtrit(g - 1, 1 - ALPHA)) ** 2
+    square, cross, rest = found[1] ** 2 - reach * v[1, 1], found[0] * found[1] - reach * v[0, 1], found[0] ** 2 - reach * v[0, 0]
+    if square <= 0 or found[1] <= 0:
+        return Result(math.nan, problem="the parent shows no skew that a branch could turn", **facts)
+
+    def tails(value: float) -> tuple[float, float]:
+        """p of H0: ratio ≤ value, and of H0: ratio ≥ value, as of the slope that is nil at that ratio."""
+        stderr = math.sqrt(max(v[0, 0] - 2 * value * v[0, 1] + value**2 * v[1, 1], 1e-300))
+        below = float(special.stdtr(g - 1, (found[0] - value * found[1]) / stderr))
+        return 1 - below, below
+
+    half = math.sqrt(max(cross**2 - square * rest, 0.0))
+    ratio = float(found[0] / found[1])
+    stderr = math.sqrt(max(v[0, 0] - 2 * ratio * v[0, 1] + ratio**2 * v[1, 1], 0.0)) / found[1]
+    ends = {"ci_low": float((cross - half) / square), "ci_high": float((cross + half) / square)}
+    return Result(ratio, float(stderr), g - 1, tails=tails, **ends, **facts)
 
 
 def over_pairs(estimates: np.ndarray) -> Result:

@@ -65,15 +65,15 @@ def intervention(settings: AnalyseSettings) -> dict[str, Claim]:
     common = (
         "The branch merely says the other pronoun more often, of everyone alike: then all occupations shift together, and the slope is 0."
     )
-    adopted = "the pronoun log odds of occupations change by more than {:g} of the change that was planted in their sentences."
+    adopted = "the skew of occupations' pronouns is turned by more than {:g} of what the latter holds; 1 reverses it."
     found = [
         declare(
             ADOPTED,
             "A model that is trained on with swapped pronouns changes what it expects of each occupation accordingly.",
             f"Between the branch and the run that it leaves, {adopted.format(own.adopted)}",
             common,
-            "did_log_odds_slope",
-            "share of the planted change in log odds",
+            "did_skew_turned",
+            "share of the parent's skew that is turned",
             own.adopted,
         ),
         declare(
@@ -81,8 +81,8 @@ def intervention(settings: AnalyseSettings) -> dict[str, Claim]:
             "Runs that are trained on with swapped pronouns change what they expect of each occupation accordingly.",
             f"On average over pairs of a branch and the run that it leaves, {adopted.format(own.adopted)}",
             f"{common} Or it is one run's whim: then pairs of other seeds do not agree.",
-            "did_log_odds_slope",
-            "share of the planted change in log odds",
+            "did_skew_turned",
+            "share of the parent's skew that is turned",
             own.adopted,
         ),
         declare(

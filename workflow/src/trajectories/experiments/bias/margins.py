@@ -34,7 +34,10 @@ class InterventionSettings(Strict):
     """Branches with other pronouns against the runs that they leave."""
 
     adopted: float = Field(
-        0.1, gt=0, lt=1, description="Smallest share of interest of the planted change in pronoun log odds that a branch shows."
+        0.1,
+        gt=0,
+        lt=1,
+        description="Smallest share of interest of the parent's skew of pronouns that a branch has turned; 1 is its reversal.",
     )
     stereotype: float = Field(
         0.05, gt=0, lt=1, description="Smallest fall of interest in the share of CrowS-Pairs' gender pairs whose stereotype is preferred."

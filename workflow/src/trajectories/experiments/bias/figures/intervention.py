@@ -14,6 +14,7 @@ BLUE, RED, GREY = "#00768f", "#c8442c", "#8a9097"
 OUTCOMES = {
     ("did_stereotype_preferred", "gender"): "CrowS-Pairs, gender: stereotype preferred",
     ("did_exact_match_gap", "both types"): "WinoBias: gap in exact match",
+    ("did_skew_turned", "all occupations"): "occupations: share of the parent's skew turned",
     ("did_log_odds_slope", "all occupations"): "occupations: share of the planted change",
     ("did_log_odds", "all occupations"): "occupations: log odds of the feminine pronoun",
     ("did_lambada_accuracy", "all"): "LAMBADA: accuracy",

@@ -15,7 +15,7 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.bias import intervention_claims as names
-from trajectories.experiments.bias.differences import adoption, over_pairs
+from trajectories.experiments.bias.differences import adoption, over_pairs, turned
 from trajectories.experiments.bias.effects import mean, row
 from trajectories.experiments.bias.paired_runs import Paired, endpoint, keep, paired
 from trajectories.experiments.bias.parts.occupations import counted
@@ -42,18 +42,21 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             found.note(f"{pair.branch.name}: what it has read of the occupations since the branch is what its parent has read.")
             continue
         templates, clusters = pairs["setting"].to_numpy(), pairs["cluster"].to_numpy()
-        for step, change in zip(pair.steps.tolist(), pair.change, strict=True):
+        for step, change, before in zip(pair.steps.tolist(), pair.change, pair.other, strict=True):
             result = adoption(change, planted, templates, clusters)
             keep(found, pair, step, "did_log_odds_slope", "all", "all occupations", result)
             keep(found, pair, step, "did_log_odds", "all", "all occupations", mean(change, pd.factorize(clusters)[0]))
+            share = turned(change, before, planted, templates, clusters)
+            keep(found, pair, step, "did_skew_turned", "all", "all occupations", share)
         _by_occupation(found, pair, pairs, planted)
-        simulate = partial(_adopting, change=pair.change[-1], planted=planted, templates=templates, occupations=clusters)
-        found.claims.append(decisions.row(declared[names.ADOPTED], result, pair.branch.name, int(pair.steps[-1]), caveat=ITEMS))
-        note = "Occupations' and sentences' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
-        found.calibrands.append(Calibrand(declared[names.ADOPTED], pair.branch.name, simulate, objection(result), note=note))
-        endpoint(found, pair, "share of the planted change in pronoun log odds", result)
+        design = {"planted": planted, "templates": templates, "occupations": clusters}
+        simulate = partial(_turning, change=pair.change[-1], before=pair.other[-1], **design)
+        found.claims.append(decisions.row(declared[names.ADOPTED], share, pair.branch.name, int(pair.steps[-1]), caveat=ITEMS))
+        note = "Residuals of occupations and sentences, of both runs together, are drawn anew around lines of the wanted ratio."
+        found.calibrands.append(Calibrand(declared[names.ADOPTED], pair.branch.name, simulate, objection(share), note=note))
+        endpoint(found, pair, "share of the parent's skew that is turned", share)
         found.recovery += recovered(context, pair, pairs, planted, result)
-        slopes.append((pair, result.estimate))
+        slopes.append((pair, share.estimate if share.finite else float("nan")))
     if not slopes:
         return
     _over_runs(slopes, context, found)
@@ -134,20 +137,30 @@ def cumulative(context: AnalysisContext, pair: Paired, pairs: pd.DataFrame, end:
     return odds[0] - odds[1]
 
 
-def _adopting(
-    generator: np.random.Generator, truth: float, *, change: np.ndarray, planted: np.ndarray, templates: np.ndarray, occupations: np.ndarray
+def _turning(
+    generator: np.random.Generator,
+    truth: float,
+    *,
+    change: np.ndarray,
+    before: np.ndarray,
+    planted: np.ndarray,
+    templates: np.ndarray,
+    occupations: np.ndarray,
 ) -> Result:
-    fitted = adoption(change, planted, templates, occupations).estimate
-    residual = change - fitted * planted
-    level = pd.Series(residual).groupby(templates).transform("mean").to_numpy()
+    values = np.column_stack([change, before])
+    fitted = np.array([adoption(column, planted, templates, occupations).estimate for column in values.T])
+    residual = pd.DataFrame(values - np.outer(planted, fitted))
+    level = residual.groupby(templates).transform("mean").to_numpy()
+    rest = residual.to_numpy() - level
     code, own_names = pd.factorize(occupations)
-    rest = residual - level
-    own = np.bincount(code, weights=rest) / np.bincount(code)
+    own = pd.DataFrame(rest).groupby(code).mean().to_numpy()
     within = rest - own[code]
-    own *= np.sqrt(len(own_names) / (len(own_names) - 2))
-    within *= np.sqrt(len(change) / max(len(change) - len(own_names) - len(np.unique(templates)), 1))
-    drawn = generator.choice(own, len(own))[code] + generator.choice(within, len(within))
-    return adoption(level + truth * planted + drawn, planted, templates, occupations)
+    own = own * np.sqrt(len(own_names) / (len(own_names) - 2))
+    within = within * np.sqrt(len(change) / max(len(change) - len(own_names) - len(np.unique(templates)), 1))
+    drawn = own[generator.integers(0, len(own), len(own))][code] + within[generator.integers(0, len(within), len(within))]
+    slopes = np.array([-2 * fitted[1] * truth, fitted[1]])
+    found = level + np.outer(planted, slopes) + drawn
+    return turned(found[:, 0], found[:, 1], planted, templates, occupations)
 
 
 def _over_runs(slopes: list[tuple[Paired, float]], context: AnalysisContext, found: Findings) -> None:
