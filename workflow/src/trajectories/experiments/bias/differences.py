@@ -73,7 +73,7 @@ def turned(change: np.ndarray, before: np.ndarray, planted: np.ndarray, template
     half = math.sqrt(max(cross**2 - square * rest, 0.0))
     ratio = float(found[0] / found[1])
     stderr = math.sqrt(max(v[0, 0] - 2 * ratio * v[0, 1] + ratio**2 * v[1, 1], 0.0)) / found[1]
-    ends = {"ci_low": float((cross - half) / square), "ci_high": float((cross + half) / square)}
+    ends: dict[str, Any] = {"ci_low": float((cross - half) / square), "ci_high": float((cross + half) / square)}
     return Result(ratio, float(stderr), g - 1, tails=tails, **ends, **facts)
 
 
