@@ -46,9 +46,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             result = slope(pairs, y, x, group, less)
             found.claims.append(decisions.row(own[name], result, model, last, role=role, caveat=caveat))
             if model not in branches:
-                note = (
-                    "Occupations' and sentences' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
-                )
+                note = "Occupations' and sentences' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
                 found.calibrands.append(Calibrand(own[name], model, simulation(pairs, y, x, group, less), objection(result), note=note))
         found.recovery += recovered(pairs, y, x, model, last, branch=model in branches)
         order = context.suite.orders.get(context.model(model).order or "")
