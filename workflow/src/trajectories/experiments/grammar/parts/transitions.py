@@ -1,0 +1,89 @@
+"""Phase transitions: change points on two metrics and two axes, since either can make a smooth change look sharp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from trajectories.experiments.grammar.parts import Material
+from trajectories.experiments.grammar.scores import Scores
+from trajectories.findings import Findings
+from trajectories.statistics import change_points
+
+TABLE = "transitions"
+AXES = {"log tokens": np.log10, "tokens": np.asarray}
+NAMED = 12
+
+
+def analyse(material: Material, found: Findings) -> None:
+    """Look for abrupt changes in every trajectory; table ``transitions`` with a row per place where some metric on some axis shows one."""
+    settings = material.context.settings
+    for setting, scores, _ in material.sets():
+        long = [s for s in scores if (s.tokens > 0).sum() >= change_points.LEAST_STEPS]
+        if not long:
+            found.note(f"Set {setting}: no change points, which take {change_points.LEAST_STEPS} checkpoints with tokens seen.")
+            continue
+        rows = [row for one in long for row in _of(one, setting, settings)]
+        found.add(TABLE, *rows)
+        ways = [f"{metric} over {axis}" for metric in _metrics(long[0], 0) for axis in AXES]
+        trajectories = sum(len(s.n) for s in long)
+        everywhere = [r for r in rows if r["ways"] == len(ways)]
+        single = [r for r in rows if r["ways"] == 1]
+        lone = {way: sum(r["shown_by"] == way for r in single) for way in ways}
+        found.note(
+            f"Set {setting}, phase transitions: change points (PELT, penalty {settings.transition_penalty:g} ln(checkpoints)) in what a sigmoid "
+            f"leaves whose rise takes at least {settings.smooth_rise:.0%} of the axis. In {trajectories} trajectories there are {len(rows)} places "
+            f"with one; {len(everywhere)} are shown by all {len(ways)} ways of looking ({', '.join(ways)})"
+            + (f": {_named(everywhere)}" if everywhere else "")
+            + f". {len(single)} are shown by one alone and depend on it: {', '.join(f'{way} {count}' for way, count in lone.items())}."
+            + ("" if long[0].margin is not None else " Published results have accuracies only, so a continuous metric cannot be looked at.")
+        )
+
+
+def _named(rows: list[dict[str, Any]]) -> str:
+    rows = sorted(rows, key=lambda r: -abs(r["size"]))
+    listed = ", ".join(f"{r['model']} {r['paradigm']} (steps {r['lower_step']:,} to {r['upper_step']:,})" for r in rows[:NAMED])
+    return listed + (f" and {len(rows) - NAMED} more" if len(rows) > NAMED else "")
+
+
+def _metrics(one: Scores, i: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Each metric's levels and standard errors ``[steps]``."""
+    level, n = one.accuracy[:, i], int(one.n[i])
+    smoothed = (level * n + 1) / (n + 2)
+    found = {"accuracy": (level, np.sqrt(smoothed * (1 - smoothed) / n))}
+    if one.margin is not None:
+        margin = one.margin[i].astype(float)
+        found["log-probability margin"] = margin.mean(1), margin.std(1, ddof=1) / np.sqrt(n)
+    return found
+
+
+def _of(one: Scores, setting: str, settings: Any) -> Iterator[dict[str, Any]]:
+    later = one.tokens > 0
+    tokens, steps = one.tokens[later].astype(float), one.steps[later]
+    for i, paradigm in enumerate(one.paradigms.itertuples()):
+        places: dict[int, dict[str, float]] = {}
+        for metric, (levels, stderr) in _metrics(one, i).items():
+            for axis, scale in AXES.items():
+                x = scale(tokens)
+                for change in change_points.changes(x, levels[later], stderr[later], settings.transition_penalty, settings.smooth_rise):
+                    near = next((p for p in places if abs(p - change.index) <= 1), change.index)
+                    places.setdefault(near, {})[f"{metric} over {axis}"] = change.size
+        for index, shown in sorted(places.items()):
+            yield {
+                "setting": setting,
+                "model": one.model,
+                "paradigm": paradigm.paradigm,
+                "phenomenon": paradigm.phenomenon,
+                "lower_step": int(steps[index - 1]),
+                "upper_step": int(steps[index]),
+                "tokens": float(tokens[index]),
+                "before": float(one.accuracy[later][index - 1, i]),
+                "after": float(one.accuracy[later][index, i]),
+                "size": float(one.accuracy[later][index, i] - one.accuracy[later][index - 1, i]),
+                "direction": "rise" if next(iter(shown.values())) > 0 else "fall",
+                "ways": len(shown),
+                "of": len(AXES) * (2 if one.margin is not None else 1),
+                "shown_by": "; ".join(shown),
+            }
