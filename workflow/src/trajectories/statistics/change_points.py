@@ -9,6 +9,7 @@ smooth in log tokens and abrupt in tokens.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import ruptures
@@ -20,7 +21,7 @@ LEAST_STEPS = 8
 
 @dataclass(frozen=True)
 class Change:
-    """A change of level: between the checkpoints ``index − 1`` and ``index``, by ``size`` beyond the smooth curve."""
+    """A change between the checkpoints ``index − 1`` and ``index``, from one to the other by ``size``."""
 
     index: int
     size: float
@@ -35,15 +36,19 @@ def noise(levels: np.ndarray, stderr: np.ndarray) -> np.ndarray:
     return np.maximum(stderr, max(float(shown), 1e-9))
 
 
-def changes(x: np.ndarray, levels: np.ndarray, stderr: np.ndarray, penalty: float = 2.0, rise: float = 1 / 3) -> list[Change]:
+def changes(
+    x: np.ndarray, levels: np.ndarray, stderr: np.ndarray, penalty: float = 2.0, rise: float = 1 / 3, least: float = 0.25
+) -> list[Change]:
     """Abrupt changes of one trajectory.
 
     Args:
         x: ``[steps]``, ascending: the axis. levels: ``[steps]``. stderr: ``[steps]``.
-        penalty: β. rise: shortest rise of a smooth curve, as a share of the axis.
+        penalty: β; at 2 a change must gain what the Bayesian information criterion asks of its place and its size.
+        rise: shortest rise of a smooth curve, as a share of the axis.
+        least: smallest change from one checkpoint to the next, as a share of the trajectory's range.
 
     Returns:
-        Changes in the direction in which the trajectory itself moves there; none with fewer than eight steps.
+        Changes in which the trajectory moves as what the smooth curve leaves does; none with fewer than eight steps.
     """
     if len(x) < LEAST_STEPS:
         return []
@@ -53,8 +58,9 @@ def changes(x: np.ndarray, levels: np.ndarray, stderr: np.ndarray, penalty: floa
     ends = ruptures.Pelt(model="l2", min_size=2, jump=1).fit(rest[:, None]).predict(pen=penalty * np.log(len(x)))
     parts = np.split(np.arange(len(x)), ends[:-1])
     found = []
-    for before, after in zip(parts, parts[1:], strict=False):
-        size = float((levels - smooth)[after].mean() - (levels - smooth)[before].mean())
-        if size * (levels[after[0]] - levels[before[-1]]) > 0:
+    for before, after in pairwise(parts):
+        beyond = float(rest[after].mean() - rest[before].mean())
+        size = float(levels[after[0]] - levels[before[-1]])
+        if size * beyond > 0 and abs(size) >= least * float(np.ptp(levels)):
             found.append(Change(int(after[0]), size))
     return found

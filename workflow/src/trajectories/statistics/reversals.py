@@ -2,8 +2,8 @@
 
 The statistic of two checkpoints is their difference over its standard error; the critical value is the 95 % quantile of the largest
 absolute one among all pairs of checkpoints of all trajectories of a family, in resamples that are centred at what was observed (the
-single-step maximum procedure of Westfall and Young 1993, *Resampling-Based Multiple Testing*). So in 95 % of the families without a change no
-trajectory is named. What is tested is whether this run's level on things like these changed, not whether another run's would.
+single-step maximum procedure of Westfall and Young 1993, *Resampling-Based Multiple Testing*). So in 95 % of the families without a
+change no trajectory is named. What is tested is whether this run's level on things like these changed, not whether another run's would.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ class Reversal:
     """What a trajectory does besides rising.
 
     Attributes:
-        shape: ``none``; ``fall`` (it falls and does not return), ``U-shape`` (it falls, then rises again) or ``rise and fall`` (it had risen
-            before it fell, and does not return).
+        shape: ``none``; ``U-shape`` (it falls, and at the end has made up for at least half of it); else ``rise and fall`` (it had risen
+            before it fell) or ``fall``.
         peak, trough: indices of the checkpoints between which it falls most, in standard errors.
-        drop: how far. t: in standard errors.
+        drop: how far.
+        t: in standard errors.
     """
 
     shape: str
@@ -57,17 +58,19 @@ def reversal(levels: np.ndarray, stderr: np.ndarray, critical: float, least: flo
     """Name the shape of a trajectory; falls below ``least`` or within ``critical`` standard errors are none.
 
     Args:
-        levels: ``[steps]``. stderr: ``[steps, steps]`` from :func:`largest`. critical: common critical value. least: smallest fall of interest.
+        levels: ``[steps]``, two at least.
+        stderr: ``[steps, steps]`` from :func:`largest`.
+        critical: common critical value, in standard errors.
+        least: smallest fall of interest.
     """
-    if len(levels) < 2:
-        return Reversal(NONE, 0, 0, 0.0, 0.0)
     rise = (levels[None, :] - levels[:, None]) / stderr
     fall = np.triu(-rise, 1)
     enough = np.triu(levels[:, None] - levels[None, :], 1) >= least
-    peak, trough = np.unravel_index(np.where(enough, fall, 0).argmax() if enough.any() else fall.argmax(), fall.shape)
+    best = np.where(enough, fall, 0).argmax() if enough.any() else fall.argmax()
+    peak, trough = (int(index) for index in np.unravel_index(best, fall.shape))
     drop, t = float(levels[peak] - levels[trough]), float(fall[peak, trough])
     if not (enough[peak, trough] and t > critical):
-        return Reversal(NONE, int(peak), int(trough), max(drop, 0.0), t)
-    returned = trough + 1 < len(levels) and rise[trough, trough + 1 :].max() > critical
+        return Reversal(NONE, peak, trough, max(drop, 0.0), t)
+    returned = rise[trough, -1] > critical and levels[-1] - levels[trough] >= drop / 2
     before = peak > 0 and rise[:peak, peak].max() > critical
-    return Reversal(U_SHAPE if returned else INVERTED if before else FALL, int(peak), int(trough), drop, t)
+    return Reversal(U_SHAPE if returned else INVERTED if before else FALL, peak, trough, drop, t)

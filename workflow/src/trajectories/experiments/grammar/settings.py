@@ -72,6 +72,9 @@ class AnalyseSettings(Strict):
     smooth_rise: float = Field(
         1 / 3, gt=0, lt=1, description="A rise that takes at least this share of the axis (log tokens, tokens) is smooth, no transition."
     )
+    transition_share: float = Field(
+        0.25, gt=0, lt=1, description="Smallest change between neighbouring checkpoints that is a transition, as a share of the range."
+    )
     simulations: int = Field(240, ge=20, description="Simulated samples per truth in the calibration of each claim.")
 
 

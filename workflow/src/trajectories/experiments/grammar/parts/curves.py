@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from trajectories.experiments.grammar.parts import Material
+from trajectories.experiments.grammar.scores import Scores
 from trajectories.findings import Findings
 from trajectories.statistics import sigmoid
 from trajectories.statistics.claims import ALPHA, holm
@@ -33,7 +37,7 @@ def analyse(material: Material, found: Findings) -> None:
         )
 
 
-def _fits(one, setting: str):  # type: ignore[no-untyped-def]
+def _fits(one: Scores, setting: str) -> Iterator[dict[str, Any]]:
     later = one.tokens > 0
     for i, paradigm in enumerate(one.paradigms.itertuples()):
         fits = sigmoid.fits(one.tokens[later].astype(float), one.accuracy[later, i], int(one.n[i]))

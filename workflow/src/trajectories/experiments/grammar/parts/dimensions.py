@@ -13,8 +13,6 @@ from trajectories.findings import Findings
 
 TABLE = "dimensions"
 DRAWS = 200
-SHOWN = 8
-"""Components in the table."""
 
 
 def analyse(material: Material, found: Findings) -> None:
@@ -27,14 +25,14 @@ def analyse(material: Material, found: Findings) -> None:
                 continue
             rows = components(one, context.generator(f"dimensions {setting} {one.model}"), context.settings.draws)
             found.add(TABLE, *({"setting": setting, "model": one.model, **row} for row in rows))
-            above = [r["above_noise"] for r in rows]
-            dimensions = above.index(False) if False in above else len(above)
-            said.append(f"{one.model} {dimensions} ({rows[0]['share']:.0%}, {rows[0]['share'] + rows[1]['share']:.0%})")
+            counted = [sum(r[null] for r in rows) for null in ("above_noise", "above_shuffled")]
+            said.append(f"{one.model} {counted[0]}, {counted[1]} ({rows[0]['share']:.0%}, {rows[0]['share'] + rows[1]['share']:.0%})")
         if said:
             found.note(
-                f"Set {setting}, dimensions of the trajectories beyond sampling noise (principal components of paradigms by checkpoints, in "
-                f"brackets the share of variance of the first and of the first two; at most {SHOWN} are tested): {'; '.join(said)}. A component "
-                "counts if its variance exceeds the largest of pure sampling noise in 95 % of redraws, and those before it do."
+                f"Set {setting}, dimensions of the trajectories (principal components of paradigms by checkpoints, each paradigm's mean over "
+                "training taken off): how many exceed sampling noise and how many exceed shuffled paradigms, in brackets the share of variance "
+                f"of the first and of the first two: {'; '.join(said)}. A component counts if its variance exceeds the 95 % quantile of the null "
+                "and those before it do. Beyond noise is what is real in this run; beyond shuffling is what paradigms have in common."
             )
 
 
@@ -44,28 +42,31 @@ def components(one: Scores, generator: np.random.Generator, draws: int) -> list[
     Noise: the largest variance of a component of the deviations of resampled accuracies from the observed ones. Shuffled (Horn 1965,
     *Psychometrika* 30): the same component's variance once every checkpoint's accuracies are shuffled over paradigms.
     """
-    observed = one.accuracy.T
+    observed = _centred(one.accuracy.T)
     fitted = PCA().fit(observed)
     draw = one.replicates(min(draws, DRAWS), generator)
-    noisy = np.stack([draw(i) for i in range(len(one.n))], 1) - observed
+    noisy = np.stack([draw(i) for i in range(len(one.n))], 1) - one.accuracy.T
     noise = np.square([_singular(d)[0] for d in noisy]) / (len(observed) - 1)
     shuffled = np.square([_singular(generator.permuted(observed, axis=0)) for _ in range(DRAWS)]) / (len(observed) - 1)
-    limit, shuffled_limit = np.quantile(noise, 0.95), np.quantile(shuffled, 0.95, axis=0)
-    total = fitted.explained_variance_.sum()
-    above, rows = True, []
-    for k, variance in enumerate(fitted.explained_variance_[:SHOWN]):
-        above = above and bool(variance > limit)
-        rows.append(
-            {
-                "component": k + 1,
-                "share": float(variance / total),
-                "noise": float(limit / total),
-                "shuffled": float(shuffled_limit[k] / total),
-                "above_noise": above,
-            }
-        )
-    return rows
+    limits = {"noise": np.full(shuffled.shape[1], np.quantile(noise, 0.95)), "shuffled": np.quantile(shuffled, 0.95, axis=0)}
+    variance = fitted.explained_variance_
+    above = {name: np.logical_and.accumulate(variance > limit[: len(variance)]) for name, limit in limits.items()}
+    return [
+        {
+            "component": k + 1,
+            "share": float(variance[k] / variance.sum()),
+            **{name: float(limit[k] / variance.sum()) for name, limit in limits.items()},
+            **{f"above_{name}": bool(counts[k]) for name, counts in above.items()},
+        }
+        for k in range(len(variance))
+    ]
+
+
+def _centred(matrix: np.ndarray) -> np.ndarray:
+    """Each paradigm's mean over checkpoints taken off, since how hard it is is no part of its trajectory's shape."""
+    return matrix - matrix.mean(-1, keepdims=True)
 
 
 def _singular(matrix: np.ndarray) -> np.ndarray:
-    return np.linalg.svd(matrix - matrix.mean(0), compute_uv=False)
+    rows = _centred(matrix)
+    return np.linalg.svd(rows - rows.mean(0), compute_uv=False)

@@ -8,6 +8,7 @@ import numpy as np
 
 from trajectories.experiments.grammar import acquired, effects, hypotheses
 from trajectories.experiments.grammar.parts import Material
+from trajectories.experiments.grammar.scores import Scores
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import censored_normal, claims
 from trajectories.statistics.claims import Claim, Result
@@ -38,21 +39,22 @@ def declared(factor: float) -> Claim:
 
 def ratio(low: np.ndarray, high: np.ndarray, clusters: np.ndarray) -> Result:
     """Mean log tokens of the first model less that of the second; ``low`` and ``high`` ``[2, paradigms]``, ``-inf`` before the first checkpoint."""
-    facts = {"n": len(clusters), "n_clusters": len(np.unique(clusters)), "method": METHOD}
-    nothing = float("nan")
-    if facts["n_clusters"] < effects.LEAST_CLUSTERS:  # type: ignore[operator]
-        return Result(nothing, problem=f"the paradigms belong to {facts['n_clusters']} phenomena", **facts)  # type: ignore[arg-type]
-    before = np.isinf(low).mean(1).max()
-    if before > MOST_BEFORE:
-        return Result(nothing, problem=f"{before:.0%} of a model's paradigms are acquired before its first checkpoint", **facts)  # type: ignore[arg-type]
-    fits = [censored_normal.fit(*ends) for ends in zip(low, high, strict=True)]
-    if fits[0] is None or fits[1] is None:
-        return Result(nothing, problem="too few paradigms are acquired between two checkpoints", **facts)  # type: ignore[arg-type]
-    groups = facts["n_clusters"]
     _, index = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(index, weights=fits[0].influence - fits[1].influence)
-    stderr = float(np.sqrt(groups / (groups - 1) * np.square(sums).sum()))  # type: ignore[operator]
-    return Result(fits[0].mean - fits[1].mean, stderr, float(groups - 1), **facts)  # type: ignore[operator, arg-type]
+    groups = int(index.max()) + 1 if len(index) else 0
+    result = partial(Result, n=len(clusters), n_clusters=groups, method=METHOD)
+    before = float(np.isinf(low).mean(1).max()) if len(index) else 0.0
+    if groups < effects.LEAST_CLUSTERS:
+        return result(
+            np.nan, problem=f"the paradigms belong to {groups} phenomena, and an interval over phenomena needs {effects.LEAST_CLUSTERS}"
+        )
+    if before > MOST_BEFORE:
+        return result(np.nan, problem=f"{before:.0%} of a model's paradigms are acquired before its first checkpoint")
+    one, other = (censored_normal.fit(*ends) for ends in zip(low, high, strict=True))
+    if one is None or other is None:
+        return result(np.nan, problem="too few paradigms are acquired between two checkpoints")
+    sums = np.bincount(index, weights=one.influence - other.influence)
+    stderr = float(np.sqrt(groups / (groups - 1) * np.square(sums).sum()))
+    return result(one.mean - other.mean, stderr=stderr, df=float(groups - 1))
 
 
 def simulated(
@@ -87,34 +89,36 @@ def analyse(material: Material, found: Findings) -> None:
             small = hypotheses.reference(model, models)
             if small is None or material.acquisition.empty:
                 continue
-            names = [model.name, small.name]
-            lower, upper = (
-                acquired.matrix(material.acquisition, setting, "midway", f"{end}_tokens").loc[names] for end in ("lower", "upper")
-            )
-            counted = np.isfinite(upper.to_numpy()).all(0)
-            clusters = acquired.phenomena(material.acquisition, lower.columns)[counted]
-            first = [_first(by_name[name].tokens) for name in names]
-            ends = upper.to_numpy()[:, counted].astype(float)
-            starts = lower.to_numpy()[:, counted].astype(float)
-            censored = (ends <= np.array(first)[:, None]) | (starts <= 0)
-            low = np.where(censored, -np.inf, np.log(np.where(censored, 1, starts)))
-            high = np.log(np.maximum(ends, np.array(first)[:, None]))
-            result = ratio(low, high, clusters)
-            remark = (
-                f"Held against {small.name}. {int((~counted).sum())} of {len(counted)} paradigms that not both acquire are left out; acquired "
-                f"before the first checkpoint (kept as censored): {censored[0].mean():.0%} and {censored[1].mean():.0%}."
-            )
-            role = None if primary else "descriptive"
-            found.claims.append(
-                claims.row(claim, result, model.name, int(by_name[model.name].steps[-1]), setting, role=role, caveat=remark)
-            )
-            if primary:
-                found.calibrands.append(_calibrand(claim, model.name, result, low, high, clusters, [by_name[n].tokens for n in names]))
+            _compare(material, setting, primary, claim, [by_name[model.name], by_name[small.name]], found)
 
 
-def _first(tokens: np.ndarray) -> float:
-    """The first checkpoint after training began: what is acquired by then has no known start."""
-    return float(tokens[tokens > 0][0])
+def _compare(material: Material, setting: str, primary: bool, claim: Claim, pair: list[Scores], found: Findings) -> None:
+    """A model against a smaller one: halfway to the final level, and at the fixed level as a description."""
+    names, table = [one.model for one in pair], material.acquisition
+    for kind in ("midway", "fixed"):
+        lower, upper = (acquired.matrix(table, setting, kind, f"{end}_tokens").loc[names] for end in ("lower", "upper"))
+        counted = np.isfinite(upper.to_numpy()).all(0)
+        clusters = acquired.phenomena(table, lower.columns)[counted]
+        low, high = _ends(lower.to_numpy()[:, counted], upper.to_numpy()[:, counted], pair)
+        result = ratio(low, high, clusters)
+        before = [f"{share:.0%}" for share in np.isinf(low).mean(1)] if counted.any() else ["none", "none"]
+        remark = (
+            f"Held against {names[1]}. {int((~counted).sum())} of {len(counted)} paradigms that not both acquire are left out; acquired "
+            f"before the first checkpoint, and kept as such: {before[0]} and {before[1]}."
+        )
+        deciding = primary and kind == "midway"
+        group, role = (setting, "primary") if deciding else (f"{setting} {kind}", "descriptive")
+        found.claims.append(claims.row(claim, result, names[0], int(pair[0].steps[-1]), group, role=role, caveat=remark))
+        if deciding:
+            found.calibrands.append(_calibrand(claim, names[0], result, low, high, clusters, [one.tokens for one in pair]))
+
+
+def _ends(lower: np.ndarray, upper: np.ndarray, pair: list[Scores]) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of log tokens ``[2, paradigms]``; what is acquired by the first checkpoint with tokens seen has no known start."""
+    first = np.array([one.tokens[one.tokens > 0][0] for one in pair], dtype=float)[:, None]
+    upper = np.maximum(upper.astype(float), first)
+    before = (upper <= first) | (lower <= 0)
+    return np.where(before, -np.inf, np.log(np.where(before, 1, lower))), np.log(upper)
 
 
 def _calibrand(

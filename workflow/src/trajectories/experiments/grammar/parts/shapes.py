@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from trajectories.experiments.grammar.parts import Material
+from trajectories.experiments.grammar.scores import CHANCE
 from trajectories.findings import Findings
 from trajectories.statistics import reversals
 from trajectories.statistics.claims import ALPHA
 
 TABLE = "shapes"
-NAMED = 12
-"""So many falls, the largest ones, are named in the note; the table has all."""
+NAMED = 8
+"""So many, those that fall most, are named in the note; the table has all."""
 
 
 def analyse(material: Material, found: Findings) -> None:
@@ -35,6 +38,9 @@ def analyse(material: Material, found: Findings) -> None:
         for one in (s for s in scores if len(s.steps) >= 3):
             for i, paradigm in enumerate(one.paradigms.itertuples()):
                 shape = reversals.reversal(one.accuracy[:, i], errors[one.model, i], critical, least)
+                final = float(one.accuracy[-1, i])
+                learned = CHANCE + context.settings.least_gain
+                unlearned = shape.shape in (reversals.FALL, reversals.INVERTED) and one.accuracy[shape.peak, i] >= learned > final
                 rows.append(
                     {
                         "setting": setting,
@@ -47,7 +53,8 @@ def analyse(material: Material, found: Findings) -> None:
                         "drop": shape.drop,
                         "peak": float(one.accuracy[shape.peak, i]),
                         "trough": float(one.accuracy[shape.trough, i]),
-                        "final": float(one.accuracy[-1, i]),
+                        "final": final,
+                        "unlearned": bool(unlearned),
                         "t": shape.t,
                         "critical": critical,
                         "p_adjusted": float((1 + (joint >= shape.t).sum()) / (1 + len(joint))),
@@ -57,7 +64,7 @@ def analyse(material: Material, found: Findings) -> None:
         found.note(_said(setting, rows, critical, least))
 
 
-def _said(setting: str, rows: list[dict], critical: float, least: float) -> str:  # type: ignore[type-arg]
+def _said(setting: str, rows: list[dict[str, Any]], critical: float, least: float) -> str:
     named = sorted((r for r in rows if r["shape"] != reversals.NONE), key=lambda r: -r["drop"])
     test = (
         f"a fall of at least {least:.0%} between two checkpoints of more than {critical:.1f} standard errors, the critical value that 5 % of sets "
@@ -66,14 +73,20 @@ def _said(setting: str, rows: list[dict], critical: float, least: float) -> str:
     if not named:
         return f"Set {setting}: none of {len(rows)} trajectories falls ({test})."
     counts = {shape: sum(r["shape"] == shape for r in named) for shape in (reversals.U_SHAPE, reversals.INVERTED, reversals.FALL)}
-    listed = "; ".join(
-        f"{r['model']} {r['paradigm']} ({r['shape']}, {r['peak']:.0%} at step {r['from_step']:,} to {r['trough']:.0%} at step {r['to_step']:,}, "
-        f"finally {r['final']:.0%})"
-        for r in named[:NAMED]
-    )
-    more = f"; and {len(named) - NAMED} more in the table" if len(named) > NAMED else ""
+    gone = [r for r in named if r["unlearned"]]
     return (
-        f"Set {setting}: {len(named)} of {len(rows)} trajectories fall ({test}): {counts[reversals.U_SHAPE]} fall and rise again (U-shape), "
-        f"{counts[reversals.INVERTED]} rise and fall for good, {counts[reversals.FALL]} only fall. {listed}{more}. The noise is that of the sample "
-        "of pairs: a fall is one of this run on pairs like these."
+        f"Set {setting}: {len(named)} of {len(rows)} trajectories fall ({test}): {counts[reversals.U_SHAPE]} fall and at the end have made up "
+        f"for at least half of it (U-shape), {counts[reversals.INVERTED]} rise and fall, {counts[reversals.FALL]} only fall; {len(gone)} are "
+        f"unlearned, from above chance back to it or below. The largest falls: {_listed(named)}. "
+        + (f"Unlearned: {_listed(gone)}. " if gone else "")
+        + "The noise is that of the sample of pairs: a fall is one of this run on pairs like these."
     )
+
+
+def _listed(rows: list[dict[str, Any]]) -> str:
+    listed = "; ".join(
+        f"{r['model']} {r['paradigm']} ({r['shape']}, {r['peak']:.0%} at step {r['from_step']:,} to {r['trough']:.0%} at step "
+        f"{r['to_step']:,}, finally {r['final']:.0%})"
+        for r in rows[:NAMED]
+    )
+    return listed + (f"; {len(rows) - NAMED} more in the table" if len(rows) > NAMED else "")

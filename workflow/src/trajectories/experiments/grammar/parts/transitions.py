@@ -29,17 +29,22 @@ def analyse(material: Material, found: Findings) -> None:
         found.add(TABLE, *rows)
         ways = [f"{metric} over {axis}" for metric in _metrics(long[0], 0) for axis in AXES]
         trajectories = sum(len(s.n) for s in long)
-        everywhere = [r for r in rows if r["ways"] == len(ways)]
-        single = [r for r in rows if r["ways"] == 1]
-        lone = {way: sum(r["shown_by"] == way for r in single) for way in ways}
+        rises, falls = ([r for r in rows if r["direction"] == direction] for direction in ("rise", "fall"))
+        everywhere = [r for r in rises if r["ways"] == len(ways)]
+        lone = {way: sum(r["shown_by"] == way for r in rises) for way in ways}
         found.note(
-            f"Set {setting}, phase transitions: change points (PELT, penalty {settings.transition_penalty:g} ln(checkpoints)) in what a sigmoid "
-            f"leaves whose rise takes at least {settings.smooth_rise:.0%} of the axis. In {trajectories} trajectories there are {len(rows)} places "
-            f"with one; {len(everywhere)} are shown by all {len(ways)} ways of looking ({', '.join(ways)})"
+            f"Set {setting}, phase transitions: change points (PELT, penalty {settings.transition_penalty:g} ln(checkpoints)) in what a "
+            f"sigmoid leaves whose rise takes at least {settings.smooth_rise:.0%} of the axis, with a change of at least "
+            f"{settings.transition_share:.0%} of the trajectory's range from one checkpoint to the next; trajectories that span less than "
+            f"{settings.least_gain:.0%} are passed over. Of {trajectories} trajectories {len({(r['model'], r['paradigm']) for r in rises})} "
+            f"have an abrupt rise ({len(rises)} places; {len(falls)} more are falls). {len(everywhere)} rises are shown by all {len(ways)} "
+            f"ways of looking ({', '.join(ways)})"
             + (f": {_named(everywhere)}" if everywhere else "")
-            + f". {len(single)} are shown by one alone and depend on it: {', '.join(f'{way} {count}' for way, count in lone.items())}."
-            + ("" if long[0].margin is not None else " Published results have accuracies only, so a continuous metric cannot be looked at.")
+            + f". {sum(lone.values())} are shown "
+            f"by one way only and depend on it: {', '.join(f'{way} {count}' for way, count in lone.items())}."
         )
+        if long[0].margin is None:
+            found.note("Published results have accuracies only, so transitions on a continuous metric cannot be looked for.")
 
 
 def _named(rows: list[dict[str, Any]]) -> str:
@@ -62,12 +67,15 @@ def _metrics(one: Scores, i: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def _of(one: Scores, setting: str, settings: Any) -> Iterator[dict[str, Any]]:
     later = one.tokens > 0
     tokens, steps = one.tokens[later].astype(float), one.steps[later]
+    chosen = settings.transition_penalty, settings.smooth_rise, settings.transition_share
     for i, paradigm in enumerate(one.paradigms.itertuples()):
+        if np.ptp(one.accuracy[later, i]) < settings.least_gain:
+            continue
         places: dict[int, dict[str, float]] = {}
         for metric, (levels, stderr) in _metrics(one, i).items():
             for axis, scale in AXES.items():
                 x = scale(tokens)
-                for change in change_points.changes(x, levels[later], stderr[later], settings.transition_penalty, settings.smooth_rise):
+                for change in change_points.changes(x, levels[later], stderr[later], *chosen):
                     near = next((p for p in places if abs(p - change.index) <= 1), change.index)
                     places.setdefault(near, {})[f"{metric} over {axis}"] = change.size
         for index, shown in sorted(places.items()):
