@@ -1,7 +1,7 @@
 """Mean of a normal variable that is known only to lie within intervals, with an error that allows for clusters.
 
-Maximum likelihood in the parametrisation (mean/sd, 1/sd), in which the log-likelihood is concave (Burridge 1981, *J. R. Stat. Soc. B* 43), by
-Newton's method; ends may be infinite, so left-, right- and interval-censored values are taken as they are.
+Maximum likelihood in the parametrisation (mean/sd, 1/sd), in which the log-likelihood is concave (Burridge 1981, *J. R. Stat. Soc. B* 43),
+by Newton's method; ends may be infinite, so left-, right- and interval-censored values are taken as they are.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Where does a trajectory change more abruptly than a smooth curve can?
 
 The smooth curve is a sigmoid whose rise (from a tenth to nine tenths) takes at least a stated share of the axis; what it leaves, over its
-noise, is searched for changes of level by PELT (Killick, Fearnhead and Eckley 2012, *J. Am. Stat. Assoc.* 107; ``ruptures``: Truong, Oudre and
-Vayatis 2020, *Signal Process.* 167) at a penalty of β·ln(steps) for each. What is smooth depends on the axis: the same trajectory may be
-smooth in log tokens and abrupt in tokens.
+noise, is searched for changes of level by PELT (Killick, Fearnhead and Eckley 2012, *J. Am. Stat. Assoc.* 107; ``ruptures``: Truong, Oudre
+and Vayatis 2020, *Signal Process.* 167) at a penalty of β·ln(steps) for each. What is smooth depends on the axis: the same trajectory may
+be smooth in log tokens and abrupt in tokens.
 """
 
 from __future__ import annotations

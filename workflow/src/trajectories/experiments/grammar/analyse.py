@@ -21,9 +21,11 @@ NOTES = [
     "Intervals along a trajectory speak of these paradigms and are taken over pairs; claims speak of paradigms like these and are taken "
     "over phenomena.",
     "A step of acquisition is an interval between two checkpoints. What is acquired before the first checkpoint, or not by the end, is "
-    "censored and kept as such. The step after which accuracy stays above its criterion is decided by the last noisy checkpoints; the criterion "
+    "censored and kept as such. The step after which accuracy stays above its criterion is decided by the last noisy checkpoints; "
+    "the criterion "
     "'isotonic' takes the crossing of the best non-decreasing curve instead.",
-    "Models judge the same pairs, so the errors of two models' steps of acquisition are alike: intervals are those of each model by itself, and "
+    "Models judge the same pairs, so the errors of two models' steps of acquisition are alike: intervals are those of each model by "
+    "itself, and "
     "agreement between models is in part agreement about these pairs.",
 ]
 

@@ -18,8 +18,8 @@ CHUNK_TOKENS = 1_000_000
 class NGrams:
     """Counts for the n-grams of some sentences; interpolated Witten and Bell's estimate (Chen and Goodman 1999, *Comput. Speech Lang.* 13).
 
-    ``P(w | h) = (c(h w) + t(h) P(w | h')) / (c(h) + t(h))`` with t(h) the number of different tokens seen after h, and h' the context without
-    its first token; the shortest is the uniform distribution.
+    ``P(w | h) = (c(h w) + t(h) P(w | h')) / (c(h) + t(h))`` with t(h) the number of different tokens seen after h, and h' the context
+    without its first token; the shortest is the uniform distribution.
 
     Args:
         sentences: token sequences.

@@ -54,7 +54,7 @@ def stimuli(context: StimuliContext) -> Stimuli:
 
 
 def _with_ngrams(items: pd.DataFrame, context: StimuliContext) -> tuple[pd.DataFrame, str]:
-    """The items with a column ``logprob_<n>gram`` per n, from a training order that lies on this machine, and what the report should say."""
+    """The items with a column ``logprob_<n>gram`` per n, from a training order on this machine, and what the report should say."""
     name = next((n for n, order in context.suite.orders.items() if not order.held_out and n in context.orders), None)
     reader = context.orders[name] if name is not None else None
     if reader is None or reader.manifest["remote"] is not None:

@@ -26,8 +26,10 @@ def falls(setting: str, name: str, shapes: pd.DataFrame, own: pd.DataFrame) -> l
         Figure(
             f"falls-{setting}",
             f"Where accuracy on {name} falls",
-            f"The {len(named)} trajectories that fall most of all that fall beyond what sampling noise does anywhere in the set; each panel is a "
-            "paradigm with what becomes of it, each line a model. U-shape: at the end it has made up for at least half of the fall. Bands are 95 % "
+            f"The {len(named)} trajectories that fall most of all that fall beyond what sampling noise does anywhere in the set; "
+            "each panel is a "
+            "paradigm with what becomes of it, each line a model. U-shape: at the end it has made up for at least half of the fall. "
+            "Bands are 95 % "
             "intervals over pairs; dashes mark chance.",
             theme.trajectory(cells, "accuracy", facet="panel", percent=True, reference=0.5, columns=3, width=210),
             steps_axis=True,
@@ -69,7 +71,8 @@ def transitions(setting: str, name: str, places: pd.DataFrame, sizes: pd.DataFra
         Figure(
             f"transitions-{setting}",
             f"Abrupt rises on {name}",
-            f"Where a trajectory rises more abruptly than a smooth curve can, looked at in {int(data['of'].max())} ways ({ways}). Only rises that every "
+            f"Where a trajectory rises more abruptly than a smooth curve can, looked at in {int(data['of'].max())} ways ({ways}). "
+            "Only rises that every "
             "way shows (circles) are no matter of metric or axis; crosses are shown by one way alone.",
             chart,
         )
@@ -95,7 +98,8 @@ def dimensions(setting: str, name: str, components: pd.DataFrame, curves: pd.Dat
     )
     counted = curves.groupby(["model", "best"]).size().rename("trajectories").reset_index() if len(curves) else curves
     caption = (
-        "Left: share of variance of each principal component of a model's trajectories (paradigms by checkpoints, each paradigm's mean taken off); "
+        "Left: share of variance of each principal component of a model's trajectories (paradigms by checkpoints, each paradigm's "
+        "mean taken off); "
         "dashes are the most that sampling noise gives in 95 % of redraws, so components above them are real in this run. "
     )
     chart: alt.TopLevelMixin = scree

@@ -18,7 +18,8 @@ class Material:
     Attributes:
         context: the analysis' context.
         scores: of every model on every set of pairs, branches left out.
-        acquisition: steps of acquisition, one row per model, set, paradigm and criterion; without columns where no model has two checkpoints.
+        acquisition: steps of acquisition, one row per model, set, paradigm and criterion; without columns where no model has two
+            checkpoints.
     """
 
     context: AnalysisContext

@@ -30,10 +30,14 @@ def analyse(material: Material, found: Findings) -> None:
         found.add(TABLE, *table.to_dict("records"))
         best = table["best"].value_counts(normalize=True)
         found.note(
-            f"Set {setting}, sigmoids in log tokens: of {len(table)} trajectories {table['fits'].mean():.0%} are not at odds with theirs beyond "
-            f"their sample's noise (χ² of the deviance, Holm over the paradigms of a model), and its median R² is {table['r2'].median():.2f}. By "
-            f"Akaike's criterion the best of four curves is: {', '.join(f'{name} {share:.0%}' for name, share in best.items())}. The same pairs "
-            "are shown at every step, so a deviance is smaller than of independent samples and misfit is found too rarely rather than too often."
+            f"Set {setting}, sigmoids in log tokens: of {len(table)} trajectories {table['fits'].mean():.0%} are not at odds with "
+            "theirs beyond "
+            "their sample's noise (χ² of the deviance, Holm over the paradigms of a model), and its median R² is "
+            f"{table['r2'].median():.2f}. By "
+            f"Akaike's criterion the best of four curves is: {', '.join(f'{name} {share:.0%}' for name, share in best.items())}. "
+            "The same pairs "
+            "are shown at every step, so a deviance is smaller than of independent samples and misfit is found too rarely rather "
+            "than too often."
         )
 
 

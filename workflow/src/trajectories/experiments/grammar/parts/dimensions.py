@@ -29,9 +29,12 @@ def analyse(material: Material, found: Findings) -> None:
             said.append(f"{one.model} {counted[0]}, {counted[1]} ({rows[0]['share']:.0%}, {rows[0]['share'] + rows[1]['share']:.0%})")
         if said:
             found.note(
-                f"Set {setting}, dimensions of the trajectories (principal components of paradigms by checkpoints, each paradigm's mean over "
-                "training taken off): how many exceed sampling noise and how many exceed shuffled paradigms, in brackets the share of variance "
-                f"of the first and of the first two: {'; '.join(said)}. A component counts if its variance exceeds the 95 % quantile of the null "
+                f"Set {setting}, dimensions of the trajectories (principal components of paradigms by checkpoints, each paradigm's "
+                "mean over "
+                "training taken off): how many exceed sampling noise and how many exceed shuffled paradigms, in brackets the share "
+                "of variance "
+                f"of the first and of the first two: {'; '.join(said)}. A component counts if its variance exceeds the 95 % "
+                "quantile of the null "
                 "and those before it do. Beyond noise is what is real in this run; beyond shuffling is what paradigms have in common."
             )
 

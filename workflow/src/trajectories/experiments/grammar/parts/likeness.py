@@ -29,7 +29,9 @@ def declared(settings: Any) -> Claim:
         experiment=hypotheses.EXPERIMENT,
         family=CLAIM,
         statement=f"Early models decide like a {settings.ngram_order}-gram model, more than late ones.",
-        prediction=f"Cohen's kappa with its decisions is higher at the end of the first {settings.early_fraction:.0%} of training than finally.",
+        prediction=(
+            f"Cohen's kappa with its decisions is higher at the end of the first {settings.early_fraction:.0%} of training than finally."
+        ),
         rival="Agreement with n-gram models is no more than both being right on the same share of pairs, or stays as it is.",
         metric="ngram_agreement",
         scale="difference of kappas",
@@ -44,7 +46,7 @@ def cells(model: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def kappa(shares: np.ndarray) -> np.ndarray:
-    """Cohen's kappa (1960, *Educ. Psychol. Meas.* 20) from shares ``[..., paradigms, 4]``, paradigms weighing alike; NaN if chance is certain."""
+    """Cohen's kappa (1960, *Educ. Psychol. Meas.* 20) of shares ``[..., paradigms, 4]``, paradigms alike; NaN where it has no room."""
     both, alone, missed, neither = np.moveaxis(shares.mean(-2), -1, 0)
     model, other = both + alone, both + missed
     chance = model * other + (1 - model) * (1 - other)
@@ -75,7 +77,7 @@ def change(early: np.ndarray, late: np.ndarray, clusters: np.ndarray, pairs: int
 
 
 def simulated(generator: np.random.Generator, truth: float, *, late: float, n: np.ndarray, rate: float, clusters: np.ndarray) -> Result:
-    """Decisions that copy the n-gram model's on a share of pairs, which is then kappa, and else are right at the same rate by themselves."""
+    """Decisions that copy the n-gram model's on a share of pairs, which is then kappa, and else are right at the same rate."""
     _, index = np.unique(clusters, return_inverse=True)
     shared = np.sqrt(effects.ICC) * generator.standard_normal(index.max() + 1)[index]
     moved = truth + SPREAD * (shared + np.sqrt(1 - effects.ICC) * generator.standard_normal(len(n)))
@@ -99,7 +101,8 @@ def analyse(material: Material, found: Findings) -> None:
     assert stimuli is not None
     claim = declared(settings)
     for setting, scores, primary in material.sets():
-        decisions = {int(c.removeprefix("logprob_").removesuffix("gram")): _decisions(stimuli, setting, c) for c in columns}
+        margins = {int(c.removeprefix("logprob_").removesuffix("gram")): _margins(stimuli, setting, c) for c in columns}
+        decisions = {n: {p: right(m) for p, m in by.items()} for n, by in margins.items()}
         for one in scores:
             assert one.correct is not None
             names = one.paradigms["paradigm"]
@@ -107,24 +110,23 @@ def analyse(material: Material, found: Findings) -> None:
                 shares = np.stack([cells(c.astype(bool), decided[p]) for c, p in zip(one.correct, names, strict=True)], 1)
                 rates = np.array([decided[p].mean() for p in names])
                 _trajectory(one, setting, n, shares, found)
-                _within_correlations(one, setting, n, stimuli, found)
+                _margin_correlations(one, margins[n], found)
                 if len(one.steps) > 1:
                     deciding = primary and n == settings.ngram_order
                     _decide(claim, one, setting, n, shares, float(rates.mean()), settings, deciding, found)
         rights = ", ".join(f"{n}-gram {np.mean([d.mean() for d in by.values()]):.0%}" for n, by in decisions.items())
         found.note(
-            f"Set {setting}: n-gram models decide rightly on {rights} of the pairs, the mean over paradigms. Agreement of decisions is Cohen's kappa: "
-            "0 is what two that are right as often as they are would share by chance, 1 is the same decision on every pair. They are counted on "
-            "the whole order, which every model here has seen by its end, early ones only in part."
+            f"Set {setting}: n-gram models decide rightly on {rights} of the pairs, the mean over paradigms. Agreement of decisions "
+            "is Cohen's "
+            "kappa: 0 is what two that are right as often as they are would share by chance, 1 is the same decision on every pair; "
+            "the table "
+            "'likeness' also has it within paradigms, and the correlation of the margins. They are counted on the order as a whole, which "
+            "early checkpoints have seen only in part."
         )
 
 
-def _decisions(stimuli: pd.DataFrame, setting: str, column: str) -> dict[str, np.ndarray]:
-    """By paradigm, which pairs an n-gram model decides rightly, in the order of :class:`Scores`."""
-    return {p: right(m) for p, m in _margins(stimuli, setting, column).items()}
-
-
 def _margins(stimuli: pd.DataFrame, setting: str, column: str) -> dict[str, np.ndarray]:
+    """By paradigm, an n-gram model's log-probability of the good sentence less that of the bad one, in the order of :class:`Scores`."""
     own = stimuli[stimuli["set"] == setting]
     good = own[own["variant"] == "good"]
     bad = own[own["variant"] == "bad"].set_index("pair_id")[column]
@@ -157,11 +159,10 @@ def _trajectory(one: Scores, setting: str, n: int, shares: np.ndarray, found: Fi
         )
 
 
-def _within_correlations(one: Scores, setting: str, n: int, stimuli: pd.DataFrame, found: Findings) -> None:
+def _margin_correlations(one: Scores, others: dict[str, np.ndarray], found: Findings) -> None:
     """Correlation of the two margins over the pairs of a paradigm, the mean over paradigms on which both vary."""
     if one.margin is None:
         return
-    others = _margins(stimuli, setting, f"logprob_{n}gram")
     totals = np.zeros(len(one.steps))
     used = np.zeros(len(one.steps))
     for margin, paradigm in zip(one.margin, one.paradigms["paradigm"], strict=True):

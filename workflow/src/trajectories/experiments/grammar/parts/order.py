@@ -37,7 +37,7 @@ def groups(suite: Suite, names: Sequence[str]) -> Iterator[tuple[str, list[str]]
         for value in different:
             members = [name for name in names if values[name] == value]
             if len(members) > 1 and value is not None:
-                yield f"{what} {value:,}" if isinstance(value, int) else f"{what} {value}", members
+                yield f"{what} {value / 1e6:.3g}M" if what == "size" else f"{what} {value}", members
 
 
 def differs(suite: Suite, model: str, other: str) -> str:
@@ -89,7 +89,8 @@ def _of(material: Material, setting: str, kind: str, found: Findings) -> None:
                 found.note(sentence)
     elif kind == "isotonic":
         found.note(
-            f"Set {setting}: with the crossing of an isotonic regression instead of the last crossing, Kendall's W of all models is {rows[0]['w']:.2f}."
+            f"Set {setting}: with the crossing of an isotonic regression instead of the last crossing, Kendall's W of all models is "
+            f"{rows[0]['w']:.2f}."
             f"{_moved(table, setting)}"
         )
 
@@ -126,7 +127,8 @@ def _said(row: Mapping[str, Any]) -> str:
     """One sentence on the agreement of all models."""
     return (
         f"Set {row['setting']}: over {row['paradigms']} paradigms the orders of acquisition of {row['models']} models agree with Kendall's "
-        f"W = {row['w']:.2f} (95 % from {row['ci_low']:.2f} to {row['ci_high']:.2f}; permutation p {row['p']:.2g}; mean rank correlation of two "
+        f"W = {row['w']:.2f} (95 % from {row['ci_low']:.2f} to {row['ci_high']:.2f}; permutation p {row['p']:.2g}; mean rank "
+        "correlation of two "
         f"models {row['rho']:.2f}, given final accuracy {row['partial']:.2f}); {row['tied_first']:.0%} of the steps are before the first "
         f"checkpoint and {row['tied_last']:.0%} after the last, counted as ties."
     )

@@ -28,7 +28,9 @@ def declared(factor: float) -> Claim:
         experiment=hypotheses.EXPERIMENT,
         family=CLAIM,
         statement=f"Size changes the number of tokens at which paradigms are acquired, by a factor of more than {factor:g}.",
-        prediction="The ratio of the tokens at acquisition (halfway to the final level) to those of the smallest model lies outside the factor.",
+        prediction=(
+            "The ratio of the tokens at acquisition (halfway to the final level) to those of the smallest model lies outside the factor."
+        ),
         rival=f"Acquisition comes at the same number of tokens across sizes, within a factor of {factor:g} (this claim refuted).",
         metric="acquisition",
         scale="log ratio of tokens",
@@ -38,7 +40,13 @@ def declared(factor: float) -> Claim:
 
 
 def ratio(low: np.ndarray, high: np.ndarray, clusters: np.ndarray) -> Result:
-    """Mean log tokens of the first model less that of the second; ``low`` and ``high`` ``[2, paradigms]``, ``-inf`` before the first checkpoint."""
+    """Mean log tokens of the first model less that of the second.
+
+    Args:
+        low: ``[2, paradigms]``, log tokens after which it is acquired; ``-inf`` before the first checkpoint.
+        high: ``[2, paradigms]``, log tokens by which it is.
+        clusters: ``[paradigms]``, phenomena.
+    """
     _, index = np.unique(clusters, return_inverse=True)
     groups = int(index.max()) + 1 if len(index) else 0
     result = partial(Result, n=len(clusters), n_clusters=groups, method=METHOD)
@@ -60,7 +68,7 @@ def ratio(low: np.ndarray, high: np.ndarray, clusters: np.ndarray) -> Result:
 def simulated(
     generator: np.random.Generator, truth: float, *, centre: float, sd: float, grids: list[np.ndarray], clusters: np.ndarray
 ) -> Result:
-    """Two models that need ``exp(truth)`` times the tokens of each other, seen on their own checkpoints; what is not acquired is left out."""
+    """Two models, of which one needs ``exp(truth)`` times the other's tokens, seen at their checkpoints, the not acquired left out."""
     _, index = np.unique(clusters, return_inverse=True)
 
     def draw() -> np.ndarray:
@@ -128,7 +136,8 @@ def _calibrand(
     centre, sd = (float(np.mean([getattr(f, name) for f in fitted])) if fitted else 1.0 for name in ("mean", "sd"))
     grids = [np.log(t[t > 0].astype(float)) for t in tokens]
     note = (
-        "Log tokens are normal with the observed mean and spread, alike between the two models by a correlation of 0.5 and within a phenomenon "
+        "Log tokens are normal with the observed mean and spread, alike between the two models by a correlation of 0.5 and within a "
+        "phenomenon "
         "by 0.3, seen on the same checkpoints, and left out if not acquired by the end."
     )
     simulate = partial(simulated, centre=centre, sd=sd, grids=grids, clusters=clusters)

@@ -67,7 +67,8 @@ def analyse(material: Material, found: Findings) -> None:
 def _said(setting: str, rows: list[dict[str, Any]], critical: float, least: float) -> str:
     named = sorted((r for r in rows if r["shape"] != reversals.NONE), key=lambda r: -r["drop"])
     test = (
-        f"a fall of at least {least:.0%} between two checkpoints of more than {critical:.1f} standard errors, the critical value that 5 % of sets "
+        f"a fall of at least {least:.0%} between two checkpoints of more than {critical:.1f} standard errors, the critical value "
+        "that 5 % of sets "
         "without any change would exceed somewhere"
     )
     if not named:
@@ -75,8 +76,10 @@ def _said(setting: str, rows: list[dict[str, Any]], critical: float, least: floa
     counts = {shape: sum(r["shape"] == shape for r in named) for shape in (reversals.U_SHAPE, reversals.INVERTED, reversals.FALL)}
     gone = [r for r in named if r["unlearned"]]
     return (
-        f"Set {setting}: {len(named)} of {len(rows)} trajectories fall ({test}): {counts[reversals.U_SHAPE]} fall and at the end have made up "
-        f"for at least half of it (U-shape), {counts[reversals.INVERTED]} rise and fall, {counts[reversals.FALL]} only fall; {len(gone)} are "
+        f"Set {setting}: {len(named)} of {len(rows)} trajectories fall ({test}): {counts[reversals.U_SHAPE]} fall and at the end "
+        "have made up "
+        f"for at least half of it (U-shape), {counts[reversals.INVERTED]} rise and fall, {counts[reversals.FALL]} only fall; "
+        f"{len(gone)} are "
         f"unlearned, from above chance back to it or below. The largest falls: {_listed(named)}. "
         + (f"Unlearned: {_listed(gone)}. " if gone else "")
         + "The noise is that of the sample of pairs: a fall is one of this run on pairs like these."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from trajectories.findings import Findings
 from trajectories.statistics import change_points
 
 TABLE = "transitions"
-AXES = {"log tokens": np.log10, "tokens": np.asarray}
+AXES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"log tokens": np.log10, "tokens": np.asarray}
 NAMED = 12
+CROWD = 5
+"""With so many paradigms of a model changing abruptly at once, the checkpoint is named."""
 
 
 def analyse(material: Material, found: Findings) -> None:
@@ -36,15 +39,31 @@ def analyse(material: Material, found: Findings) -> None:
             f"Set {setting}, phase transitions: change points (PELT, penalty {settings.transition_penalty:g} ln(checkpoints)) in what a "
             f"sigmoid leaves whose rise takes at least {settings.smooth_rise:.0%} of the axis, with a change of at least "
             f"{settings.transition_share:.0%} of the trajectory's range from one checkpoint to the next; trajectories that span less than "
-            f"{settings.least_gain:.0%} are passed over. Of {trajectories} trajectories {len({(r['model'], r['paradigm']) for r in rises})} "
+            f"{settings.least_gain:.0%} are passed over. Of {trajectories} trajectories "
+            f"{len({(r['model'], r['paradigm']) for r in rises})} "
             f"have an abrupt rise ({len(rises)} places; {len(falls)} more are falls). {len(everywhere)} rises are shown by all {len(ways)} "
             f"ways of looking ({', '.join(ways)})"
             + (f": {_named(everywhere)}" if everywhere else "")
             + f". {sum(lone.values())} are shown "
             f"by one way only and depend on it: {', '.join(f'{way} {count}' for way, count in lone.items())}."
         )
+        found.note(_crowded(rows, setting))
         if long[0].margin is None:
             found.note("Published results have accuracies only, so transitions on a continuous metric cannot be looked for.")
+
+
+def _crowded(rows: list[dict[str, Any]], setting: str) -> str:
+    """Checkpoints at which many paradigms of one model change at once."""
+    counted = Counter((r["model"], r["lower_step"], r["upper_step"]) for r in rows)
+    many = [(*place, count) for place, count in counted.most_common() if count >= CROWD]
+    if not many:
+        return f"Set {setting}: no model changes abruptly on {CROWD} paradigms or more between the same two checkpoints."
+    listed = "; ".join(f"{model} between steps {lower:,} and {upper:,} ({count})" for model, lower, upper, count in many[:NAMED])
+    return (
+        f"Set {setting}: abrupt changes on {CROWD} paradigms or more between the same two checkpoints: {listed}. So many at once "
+        "speak of the "
+        "checkpoint, or of how it was measured, as much as of grammar."
+    )
 
 
 def _named(rows: list[dict[str, Any]]) -> str:
