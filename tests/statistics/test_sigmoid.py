@@ -22,7 +22,9 @@ def test_the_truth_is_recovered_and_not_rejected_and_the_rivals_are_worse() -> N
     assert np.exp(np.median(estimates[:, 3])) == pytest.approx(0.25, abs=0.03)
     assert np.mean([f["sigmoid"].p < 0.05 for f in fits]) <= 0.09
     assert np.mean([f["sigmoid"].deviance for f in fits]) == pytest.approx(12, abs=1)
-    assert np.mean([min(f.values(), key=lambda x: x.aic).name == "sigmoid" for f in fits]) > 0.95
+    best = [min(f.values(), key=lambda x: x.aic).name for f in fits]
+    assert best.count("sigmoid") > 0.7 * len(fits)
+    assert not {"line", "constant"} & set(best)
     assert all(f["sigmoid"].r2 > 0.95 for f in fits)
 
 
