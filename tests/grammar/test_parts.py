@@ -82,6 +82,9 @@ def test_size_is_found_to_change_the_tokens_where_it_does(found: Analysis) -> No
     assert estimate == pytest.approx(np.log(0.67), abs=0.25)
     assert rows.loc[("c", "planted"), "role"] == "primary"
     assert rows.loc[("c", "planted fixed"), "role"] == "descriptive"
+    early = found.claims[(found.claims["id"] == pace.EARLY) & (found.claims["model"] == "c")].iloc[0]
+    assert early["role"] == "descriptive"
+    assert "By 1,000 tokens" in early["reason"]
     assert "kept as such" in rows.loc[("c", "planted"), "reason"]
 
 
@@ -113,13 +116,16 @@ def test_as_many_dimensions_are_found_as_there_are(rank: int) -> None:
     assert rows[0]["share"] > rows[0]["shuffled"]
 
 
-@pytest.mark.parametrize("which", [pace.CLAIM, likeness.CLAIM])
+@pytest.mark.parametrize("which", [pace.CLAIM, pace.EARLY, likeness.CLAIM])
 def test_decisions_at_the_margin_keep_their_level_and_clear_effects_are_found(which: str) -> None:
     settings = AnalyseSettings()
     if which == pace.CLAIM:
         claim = pace.declared(settings.same_tokens_factor)
         grids = [np.log(np.geomspace(1e6, 1e9, 40))] * 2
         simulate = partial(pace.simulated, centre=np.log(1e8), sd=0.6, grids=grids, clusters=CLUSTERS)
+    elif which == pace.EARLY:
+        claim = pace.declared_early(settings)
+        simulate = partial(pace.simulated_early, rate=0.8, clusters=np.concatenate([CLUSTERS + 13 * i for i in range(5)]))
     else:
         claim = likeness.declared(settings)
         simulate = partial(likeness.simulated, late=0.1, n=np.full(len(CLUSTERS), 200), rate=0.6, clusters=CLUSTERS)

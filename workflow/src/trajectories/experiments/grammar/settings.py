@@ -63,6 +63,9 @@ class AnalyseSettings(Strict):
     same_tokens_factor: float = Field(
         1.5, gt=1, description="Smallest factor of interest between the tokens that two sizes need to acquire a paradigm."
     )
+    early_difference_margin: float = Field(
+        0.1, gt=0, lt=0.4, description="Smallest difference of interest between the shares of paradigms that two sizes acquire early."
+    )
     ngram_order: int = Field(2, ge=1, le=7, description="The n-gram model that early models are claimed to decide like.")
     ngram_margin: float = Field(
         0.1, gt=0, lt=1, description="Smallest fall of interest in agreement (kappa) with that n-gram model, from early to the end."

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from trajectories.experiments.grammar import acquired, effects, hypotheses
 from trajectories.experiments.grammar.parts import Material
 from trajectories.experiments.grammar.scores import Scores
 from trajectories.findings import Calibrand, Findings
-from trajectories.statistics import censored_normal, claims
+from trajectories.statistics import censored_normal, claims, intervals
 from trajectories.statistics.claims import Claim, Result
 
 CLAIM = "size-changes-tokens"
+EARLY = "size-changes-early-share"
 METHOD = "difference of mean log tokens, interval-censored normal, sandwich over phenomena"
 MOST_BEFORE = 0.5
 """With more of a model's paradigms acquired before its first checkpoint, their mean time is only guessed from a tail."""
@@ -37,6 +40,51 @@ def declared(factor: float) -> Claim:
         margin=float(np.log(factor)),
         sided="two-sided",
     )
+
+
+def declared_early(settings: Any) -> Claim:
+    """What can be told of the same question where most is acquired before the first checkpoint."""
+    return Claim(
+        id=EARLY,
+        experiment=hypotheses.EXPERIMENT,
+        family=EARLY,
+        statement=f"Size changes the share of paradigms acquired in the first {settings.early_fraction:.0%} of training.",
+        prediction="Of the paradigms that both acquire, that share differs from the smallest model's by more than the margin.",
+        rival="By then sizes have acquired the same share, within the margin (this claim refuted).",
+        metric="acquisition",
+        scale="difference of shares",
+        margin=settings.early_difference_margin,
+        sided="two-sided",
+        role="descriptive",
+    )
+
+
+def early_shares(ours: np.ndarray, theirs: np.ndarray, clusters: np.ndarray) -> Result:
+    """Difference of the shares acquired by a time; ``[paradigms]`` bool. One paradigm is added to the variance, so that it is never 0."""
+    groups = len(np.unique(clusters))
+    result = partial(Result, n=len(clusters), n_clusters=groups, method=f"paired difference of shares, {effects.JACKKNIFE}")
+    if groups < effects.LEAST_CLUSTERS:
+        return result(np.nan, problem=f"the paradigms belong to {groups} phenomena, and an interval needs {effects.LEAST_CLUSTERS}")
+    difference = ours.astype(float) - theirs
+    estimate, stderr, df = intervals.cluster_jackknife(lambda m: float(difference[m].mean()), clusters)
+    return result(estimate, stderr=float(np.hypot(stderr, 1 / len(clusters))), df=float(df))
+
+
+def simulated_early(generator: np.random.Generator, truth: float, *, rate: float, clusters: np.ndarray) -> Result:
+    """Two models of which one has acquired ``truth`` more of the paradigms, alike within a phenomenon and between the models."""
+    common = _clustered(generator, clusters)
+    ours, theirs = (
+        np.sqrt(LIKENESS) * common + np.sqrt(1 - LIKENESS) * _clustered(generator, clusters) < stats.norm.ppf(rate + shift)
+        for shift in (truth / 2, -truth / 2)
+    )
+    return early_shares(ours, theirs, clusters)
+
+
+def _clustered(generator: np.random.Generator, clusters: np.ndarray) -> np.ndarray:
+    """Standard normal values, correlated by :data:`effects.ICC` within a cluster."""
+    _, index = np.unique(clusters, return_inverse=True)
+    shared = generator.standard_normal(index.max() + 1)[index]
+    return np.sqrt(effects.ICC) * shared + np.sqrt(1 - effects.ICC) * generator.standard_normal(len(index))
 
 
 def ratio(low: np.ndarray, high: np.ndarray, clusters: np.ndarray) -> Result:
@@ -69,15 +117,9 @@ def simulated(
     generator: np.random.Generator, truth: float, *, centre: float, sd: float, grids: list[np.ndarray], clusters: np.ndarray
 ) -> Result:
     """Two models, of which one needs ``exp(truth)`` times the other's tokens, seen at their checkpoints, the not acquired left out."""
-    _, index = np.unique(clusters, return_inverse=True)
-
-    def draw() -> np.ndarray:
-        shared = generator.standard_normal(index.max() + 1)[index]
-        return np.sqrt(effects.ICC) * shared + np.sqrt(1 - effects.ICC) * generator.standard_normal(len(index))
-
-    common, low, high = draw(), [], []
+    common, low, high = _clustered(generator, clusters), [], []
     for grid, shift in zip(grids, (truth / 2, -truth / 2), strict=True):
-        time = centre + shift + sd * (np.sqrt(LIKENESS) * common + np.sqrt(1 - LIKENESS) * draw())
+        time = centre + shift + sd * (np.sqrt(LIKENESS) * common + np.sqrt(1 - LIKENESS) * _clustered(generator, clusters))
         ends = np.concatenate([[-np.inf], grid, [np.inf]])
         place = np.searchsorted(grid, time)
         low.append(ends[place])
@@ -114,11 +156,36 @@ def _compare(material: Material, setting: str, primary: bool, claim: Claim, pair
             f"Held against {names[1]}. {int((~counted).sum())} of {len(counted)} paradigms that not both acquire are left out; acquired "
             f"before the first checkpoint, and kept as such: {before[0]} and {before[1]}."
         )
+        if kind == "midway":
+            _compare_early(material, setting, primary, upper.to_numpy()[:, counted], clusters, pair, found)
         deciding = primary and kind == "midway"
         group, role = (setting, "primary") if deciding else (f"{setting} {kind}", "descriptive")
         found.claims.append(claims.row(claim, result, names[0], int(pair[0].steps[-1]), group, role=role, caveat=remark))
         if deciding:
             found.calibrands.append(_calibrand(claim, names[0], result, low, high, clusters, [one.tokens for one in pair]))
+
+
+def _compare_early(
+    material: Material, setting: str, primary: bool, upper: np.ndarray, clusters: np.ndarray, pair: list[Scores], found: Findings
+) -> None:
+    settings = material.context.settings
+    claim, limit = declared_early(settings), settings.early_fraction * min(one.tokens[-1] for one in pair)
+    common = np.intersect1d(*(one.tokens for one in pair))
+    times = common[(common > 0) & (common <= limit)]
+    step = int(pair[0].steps[-1])
+    if not len(times):
+        result = Result(np.nan, n=len(clusters), problem="the two have no checkpoint at the same number of tokens early in training")
+        found.claims.append(claims.row(claim, result, pair[0].model, step, setting))
+        return
+    ours, theirs = upper <= times[-1]
+    result = early_shares(ours, theirs, clusters)
+    remark = f"By {times[-1]:,} tokens {ours.mean():.0%} are acquired, of {pair[1].model} {theirs.mean():.0%}." if len(ours) else ""
+    found.claims.append(claims.row(claim, result, pair[0].model, step, setting, caveat=remark))
+    if primary and len(ours):
+        rate = float(np.clip((ours.mean() + theirs.mean()) / 2, 0.05 + claim.margin, 0.95 - claim.margin))
+        simulate = partial(simulated_early, rate=rate, clusters=clusters)
+        note = f"As many are acquired early as in the data, but at most {0.95 - claim.margin:.0%}, so that there is room for a difference."
+        found.calibrands.append(Calibrand(claim, pair[0].model, simulate, claims.objection(result), note=note))
 
 
 def _ends(lower: np.ndarray, upper: np.ndarray, pair: list[Scores]) -> tuple[np.ndarray, np.ndarray]:
