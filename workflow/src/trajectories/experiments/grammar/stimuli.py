@@ -55,10 +55,10 @@ def stimuli(context: StimuliContext) -> Stimuli:
 
 def _with_ngrams(items: pd.DataFrame, context: StimuliContext) -> tuple[pd.DataFrame, str]:
     """The items with a column ``logprob_<n>gram`` per n, from a training order on this machine, and what the report should say."""
-    name = next((n for n, order in context.suite.orders.items() if not order.held_out and n in context.orders), None)
-    reader = context.orders[name] if name is not None else None
-    if reader is None or reader.manifest["remote"] is not None:
+    here = [n for n, order in context.suite.orders.items() if not order.held_out and order.repository is None and n in context.orders]
+    if not here:
         return items, "No n-gram models: the training order does not lie on this machine."
+    name, reader = here[0], context.orders[here[0]]
     longest, vocabulary = context.settings.ngrams, context.tokenizer().get_vocab_size()
     sentences = items["input_ids"].tolist()
     model, tokens = ngrams.counted(reader, sentences, longest, vocabulary, context.settings.ngram_tokens)

@@ -170,7 +170,7 @@ def _compare_early(
 ) -> None:
     settings = material.context.settings
     claim, limit = declared_early(settings), settings.early_fraction * min(one.tokens[-1] for one in pair)
-    common = np.intersect1d(*(one.tokens for one in pair))
+    common = np.intersect1d(pair[0].tokens, pair[1].tokens)
     times = common[(common > 0) & (common <= limit)]
     step = int(pair[0].steps[-1])
     if not len(times):
