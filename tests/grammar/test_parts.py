@@ -13,10 +13,11 @@ from grammar.small import measured, paradigms
 from sklearn.metrics import cohen_kappa_score
 from trajectories.analysis import Analysis, AnalysisContext
 from trajectories.experiments.grammar.analyse import analyse
-from trajectories.experiments.grammar.parts import dimensions, likeness, pace
-from trajectories.experiments.grammar.scores import Scores
+from trajectories.experiments.grammar.parts import dimensions, likeness, order, pace
+from trajectories.experiments.grammar.scores import Scores, blimp_facts
 from trajectories.experiments.grammar.settings import AnalyseSettings
 from trajectories.statistics.calibration import calibrate
+from trajectories.suites import load_suite
 
 Make = Callable[..., AnalysisContext]
 CLUSTERS = np.repeat(np.arange(13), [2, 7, 4, 5, 3, 2, 6, 2, 5, 4, 8, 9, 10])
@@ -143,3 +144,42 @@ def test_most_before_the_first_checkpoint_allow_no_verdict_on_tokens() -> None:
     high = np.where(np.isinf(low), 0.0, low + 0.25)
     result = pace.ratio(low, high, np.arange(20) % 6)
     assert "60% of a model's paradigms are acquired before its first checkpoint" in str(result.problem)
+
+
+def test_models_are_grouped_by_what_they_share() -> None:
+    suite = load_suite("pythia-v0-published")
+    names = ["pythia-70m-v0", "pythia-70m-deduped-v0", "pythia-1b-v0"]
+    found = dict(order.groups(suite, names))
+    assert found == {
+        "all models": names,
+        "size 18.9M": ["pythia-70m-v0", "pythia-70m-deduped-v0"],
+        "order pile-standard": ["pythia-70m-v0", "pythia-1b-v0"],
+    }
+    assert order.differs(suite, names[0], names[1]) == "order"
+    assert order.differs(suite, names[1], names[2]) == "size, order"
+
+
+def test_published_accuracies_alone_give_all_that_they_can(analysis_context: Make) -> None:
+    suite = load_suite("pythia-v0-published")
+    suite = suite.model_copy(update={"models": [m for m in suite.models if m.name in ("pythia-70m-v0", "pythia-1b-v0")]})
+    generator, facts, rows = np.random.default_rng(6), blimp_facts().iloc[::3].reset_index(drop=True), []
+    for model in suite.models:
+        late = 8 if model.name == "pythia-70m-v0" else 4
+        for i, step in enumerate(model.all_steps):
+            for j, paradigm in enumerate(facts["paradigm"]):
+                p = 0.5 + 0.45 / (1 + np.exp(-(i - late - j % 3)))
+                if (model.name, j) == ("pythia-1b-v0", 0) and i > 10:
+                    p = 0.5
+                rows.append((model.name, step, f"blimp_{paradigm}", "acc", generator.binomial(1000, p) / 1000, 0.01, 1000, 0))
+    columns = ["model", "step", "task", "metric", "value", "stderr", "n", "num_fewshot"]
+    checkpoints = pd.DataFrame([(m.name, s, m.tokens(s)) for m in suite.models for s in m.all_steps], columns=["model", "step", "tokens"])
+    context = replace(analysis_context(), suite=suite, checkpoints=checkpoints, stimuli=None, published=pd.DataFrame(rows, columns=columns))
+    found = analyse(context)
+    shapes = found.extra["shapes"]
+    assert shapes[shapes["unlearned"]][["model", "paradigm"]].to_numpy().tolist() == [["pythia-1b-v0", facts["paradigm"][0]]]
+    claim = found.claims[found.claims["id"] == pace.CLAIM].iloc[0]
+    assert claim["estimate"] < -np.log(1.3)
+    assert claim["verdict"] in ("supported", "inconclusive")
+    assert (found.extra["transitions"]["of"] == 2).all()
+    assert any("Published results have accuracies only" in note for note in found.notes)
+    assert any(note.startswith("No agreement with n-gram models") for note in found.notes)
