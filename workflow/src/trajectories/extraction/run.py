@@ -78,9 +78,9 @@ def measure(
         if through is not None and states:
             at_spans = [states[layer][wanted] for layer in through.layers]
             through.fill(model, items, batch[scored[batch]], logits, at_spans, max(1, BLOCK // model.vocabulary))
-        if tensor is not None and states:
+        if tensor is not None and states and items.hidden is not None:
             chosen = np.flatnonzero(np.isin(batch, items.hidden))
-            at = np.searchsorted(items.hidden, batch[chosen])  # type: ignore[call-overload]
+            at = np.searchsorted(items.hidden, batch[chosen])
             rows = torch.from_numpy(chosen).to(model.device)[:, None]
             columns = torch.from_numpy(items.positions[at]).to(model.device)  # type: ignore[index]
             for place, layer in enumerate(layers):
@@ -95,7 +95,7 @@ def measure(
     for group in (order[~deep[order] & (needed[order] > 0)], order[deep[order]]):
         limit = in_batches(group, cost, limit, work, model.release)
     advance(int((needed == 0).sum()))
-    _finite(model, where, tensor, scores and scores.logprob, through and through.logprob)
+    _finite(model, where, tensor, *(found.logprob for found in (scores, through) if found is not None))
     hits = decode.hits(model, items, scores, limit, advance) if plan.generate and scores is not None else None
     table = measures.columns(plan, items.item_id, scores, hits)
     for name, column in through.columns(len(items)).items() if through is not None else ():
@@ -158,9 +158,9 @@ def _layers(model: LanguageModel, wanted: Any) -> list[int]:
     return list(every) if wanted == "all" else [every[layer] for layer in wanted]
 
 
-def _finite(model: LanguageModel, where: str, tensor: np.ndarray | None, *logprobs: np.ndarray | None) -> None:
+def _finite(model: LanguageModel, where: str, tensor: np.ndarray | None, *logprobs: np.ndarray) -> None:
     """A NaN compares as false everywhere and would pass for a measurement."""
-    if (tensor is not None and not np.isfinite(tensor).all()) or any(found is not None and np.isnan(found).any() for found in logprobs):
+    if (tensor is not None and not np.isfinite(tensor).all()) or any(np.isnan(found).any() for found in logprobs):
         raise UserError(
             f"{where}: the model's output in {model.dtype} holds values that are no finite numbers; "
             "the weights are broken, or this precision overflows and a wider one is needed."
