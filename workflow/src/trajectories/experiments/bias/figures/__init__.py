@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trajectories.experiments.bias.figures import intervention, published
+from trajectories.experiments.bias.figures import development, intervention, published
 from trajectories.figures import Figure, FigureContext
 
 PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = (
+    development.figures,
     published.figures,
     intervention.figures,
 )

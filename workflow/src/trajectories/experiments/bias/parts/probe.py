@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,17 +41,22 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         "Recognizing by a probe: logistic regression with a ridge penalty on standardised hidden states at each sentence's last token, "
         f"{context.settings.folds}-fold cross-validation with the sentences of a pair, and those of an occupation, in one fold. The last "
         "layer decides, as said before looking. Control labels deal the two labels of each pair by a coin (control task: Hewitt and Liang "
-        "2019, EMNLP); the first checkpoint, untrained, tells what words alone give. Intervals take the fitted probes as they are."
+        "2019, EMNLP); the first checkpoint, untrained, tells what words alone give. Standard errors "
+        "are half as large again as those of fixed scores, since probes of different folds share training data (Nadeau and Bengio 2003). "
+        "Folds hold each category's part; what imbalance is left puts areas below 1/2 where nothing can be read."
     )
 
 
-def _of_set(part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: list[str], context: AnalysisContext, found: Findings) -> None:
+def _of_set(
+    part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: list[str], context: AnalysisContext, found: Findings
+) -> None:
     assert context.read_tensor is not None
     items = shown[mine].reset_index(drop=True)
     label, clusters = stereotyping(items), pd.factorize(items["cluster"], sort=True)[0]
     control = dealt(items["pair_id"].to_numpy(), label, context.generator(f"bias control {part}"))
     levels = {"category": "category"} | ({"direction": "setting"} if part == "crows_pairs" else {})
     settings = context.settings
+    fold = dealt_folds(items["category"].to_numpy(), clusters, settings.folds, context.seed)
     kept: dict[str, list[np.ndarray]] = {}
     steps: dict[str, list[int]] = {}
     for model, step in zip(context.checkpoints["model"], context.checkpoints["step"], strict=True):
@@ -59,29 +65,30 @@ def _of_set(part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: l
         last = states.shape[1] - 1
         place = {"model": model, "step": int(step), "metric": "recognition_area"}
         for i, number in enumerate(numbers):
-            scores = out_of_fold(states[:, i], label, clusters, settings.folds, settings.penalty, context.seed)
+            scores = out_of_fold(states[:, i], label, fold, settings.penalty)
             at = place | {"level": "set", "group": STEREOTYPED[part], "setting": layer(number)}
-            found.trajectories.append(at | row(area(scores, label, clusters)))
+            found.trajectories.append(at | row(refitted(area(scores, label, clusters), settings.folds)))
         kept.setdefault(model, []).append(scores)
         steps.setdefault(model, []).append(int(step))
-        found.trajectories += [place | r for r in _by_group(part, items, scores, label, clusters, levels)]
-        random = out_of_fold(states[:, last], control, clusters, settings.folds, settings.penalty, context.seed)
+        found.trajectories += [place | r for r in _by_group(part, items, scores, label, clusters, levels, settings.folds)]
+        random = out_of_fold(states[:, last], control, fold, settings.penalty)
         at = place | {"level": "set", "group": STEREOTYPED[part], "setting": CONTROL}
-        found.trajectories.append(at | row(area(random, control, clusters)))
+        found.trajectories.append(at | row(refitted(area(random, control, clusters), settings.folds)))
     claim = claims(settings)["recognized-in-states"]
     for model in own:
         if len(steps.get(model, [])) < 2:
             continue
         first, final = kept[model][0], kept[model][-1]
-        result = area_difference(final, first, label, clusters)
+        result = refitted(area_difference(final, first, label, clusters), settings.folds)
         caveat = "" if steps[model][0] == 0 else f"The first checkpoint at hand, step {steps[model][0]}, has been trained."
         found.claims.append(decisions.row(claim, result, model, steps[model][-1], STEREOTYPED[part], caveat=caveat))
         note = (
             "Scores are normal, with the first checkpoint's area as found and the last one's higher by the wanted difference; the sentences "
-            "of a pair share half of their variance. Probes are not fitted anew."
+            "of a pair share half of their variance. Probes are not fitted anew, so that the error that is "
+            "added for them makes the decision look more careful here than it is."
         )
         base = float(area(first, label, clusters).estimate)
-        simulate = simulation(base, label, items["pair_id"].to_numpy(), clusters)
+        simulate = simulation(base, label, items["pair_id"].to_numpy(), clusters, settings.folds)
         found.calibrands.append(Calibrand(claim, model, simulate, objection(result), note=note))
 
 
@@ -103,27 +110,42 @@ def named(asked: str, layers: int, found: int) -> list[int]:
     return [int(text) % (layers + 1) for text in asked.split(",")]
 
 
-def out_of_fold(x: np.ndarray, label: np.ndarray, groups: np.ndarray, folds: int, penalty: float, seed: int) -> np.ndarray:
-    """Scores from probes that were fitted without the unit's group.
+def dealt_folds(category: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The fold of each unit [n]: a group lies in one fold, and every fold has each category's part as nearly as groups allow.
+
+    Were more occupations with one pronoun in the training folds, fewer would be in the other one, and a probe that learnt the pronoun
+    alone would come out below chance.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    found = np.zeros(len(groups), dtype=int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a category smaller than the number of folds
+        dealer = StratifiedGroupKFold(min(folds, len(np.unique(groups))), shuffle=True, random_state=seed)
+        for number, (_, test) in enumerate(dealer.split(category, category, groups)):
+            found[test] = number
+    return found
+
+
+def out_of_fold(x: np.ndarray, label: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
+    """Scores from probes that were fitted without the unit's fold.
 
     Args:
         x: hidden states [n, width].
         label: bool [n].
-        groups: numbers; a group is never on both sides [n].
-        folds, penalty: of the cross-validation and of the ridge penalty (inverse strength).
-        seed: of the dealing of groups to folds.
+        fold: number of each unit's fold [n].
+        penalty: inverse strength of the ridge penalty.
 
     Returns:
         Log odds [n]; 0 where a state is constant over all units, which tells nothing.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold
 
     x = np.asarray(x, dtype=np.float64)
     scores = np.zeros(len(x))
-    folds = min(folds, len(np.unique(groups)))
-    for train, test in GroupKFold(folds, shuffle=True, random_state=seed).split(x, label, groups):
+    for number in np.unique(fold):
+        train, test = fold != number, fold == number
         centre, scale = x[train].mean(axis=0), x[train].std(axis=0)
         usable = scale > 1e-12 * max(float(np.abs(centre).max()), 1e-12)
         if not usable.any():
@@ -136,17 +158,26 @@ def out_of_fold(x: np.ndarray, label: np.ndarray, groups: np.ndarray, folds: int
     return scores
 
 
+def refitted(result: Result, folds: int) -> Result:
+    """A result whose error allows for probes fitted on overlapping samples.
+
+    The variance grows by 1 + k · n(test) / n(train) = 1 + k / (k − 1), the correction of Nadeau and Bengio (2003, *Mach. Learn.* 52) for
+    means over folds, here carried over to areas.
+    """
+    return replace(result, stderr=result.stderr * float(np.sqrt(1 + folds / (folds - 1))), method=f"{result.method}; refitted")
+
+
 def _by_group(
-    part: str, items: pd.DataFrame, scores: np.ndarray, label: np.ndarray, clusters: np.ndarray, levels: dict[str, str]
+    part: str, items: pd.DataFrame, scores: np.ndarray, label: np.ndarray, clusters: np.ndarray, levels: dict[str, str], folds: int
 ) -> Iterator[dict[str, Any]]:
     for level, column in levels.items():
         for name in sorted(set(items[column])):
             mine = (items[column] == name).to_numpy()
-            found = area(scores[mine], label[mine], clusters[mine])
+            found = refitted(area(scores[mine], label[mine], clusters[mine]), folds)
             yield {"level": level, "group": name, "setting": f"{part}, {PROBE}"} | row(found)
 
 
-def simulation(base: float, label: np.ndarray, pair: np.ndarray, clusters: np.ndarray) -> Any:
+def simulation(base: float, label: np.ndarray, pair: np.ndarray, clusters: np.ndarray, folds: int) -> Any:
     """The whole decision on two scores whose areas differ by a known amount: (generator, true difference) → result."""
     pairs = pd.factorize(pair)[0]
     base = float(np.clip(base, 0.02, 0.9))
@@ -154,6 +185,6 @@ def simulation(base: float, label: np.ndarray, pair: np.ndarray, clusters: np.nd
     def simulate(generator: np.random.Generator, truth: float) -> Result:
         first = binormal(generator, base, label, pairs, 0.5)
         final = binormal(generator, min(max(base + truth, 0.001), 0.999), label, pairs, 0.5)
-        return area_difference(final, first, label, clusters)
+        return refitted(area_difference(final, first, label, clusters), folds)
 
     return simulate
