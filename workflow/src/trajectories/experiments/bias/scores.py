@@ -69,11 +69,10 @@ def read(context: AnalysisContext, part: str) -> Scores | None:
     kept = mine.to_numpy()
     steps: dict[str, list[int]] = {}
     found: dict[str, list[np.ndarray]] = {}
+    shown = context.stimuli.loc[kept, "item_id"]
     for model, step, table in context.measurements():
-        if not (table["item_id"].to_numpy()[kept] == context.stimuli["item_id"].to_numpy()[kept]).all():
-            table = table.set_index("item_id").loc[context.stimuli["item_id"]].reset_index()
         steps.setdefault(model, []).append(step)
-        found.setdefault(model, []).append(table["logprob"].to_numpy()[kept])
+        found.setdefault(model, []).append(table.set_index("item_id")["logprob"].loc[shown].to_numpy())
     return Scores(
         context.stimuli[kept].reset_index(drop=True),
         {model: np.array(each) for model, each in steps.items()},

@@ -58,9 +58,9 @@ def _occupations(table: pd.DataFrame) -> list[Figure]:
         Figure(
             "occupations-counted",
             "Pronouns of planted occupations against those read in training",
-            "Each point is an occupation at the last checkpoint: the mean log odds of the feminine pronoun over the templates that training "
-            "has it in, with the 95 % interval over these templates, against the log odds counted up to that step. On the dashed line the "
-            "model matches what it read; a cloud steeper than it amplifies the skew, a flatter one shrinks it.",
+            "Each point is an occupation at the last checkpoint: the mean log odds of the feminine pronoun over the templates that "
+            "training has it in, with the 95 % interval over these templates, against the log odds counted up to that step. On the dashed "
+            "line the model matches what it read; a cloud steeper than it amplifies the skew, a flatter one shrinks it.",
             chart.facet(alt.Facet("model:N", sort=theme.model_order(table), title=None), columns=3),
         )
     ]
@@ -75,9 +75,9 @@ def _slopes(table: pd.DataFrame) -> list[Figure]:
         Figure(
             "occupations-slope",
             "Does the model match, shrink or amplify the skew that it reads?",
-            "Slope, over planted occupations, of the model's log odds of the pronoun on the log odds counted in its training up to that step; "
-            "bands are 95 % intervals over occupations. On the dashed line, 1, the model matches; above it, it amplifies. In the held-out "
-            "template, which training never has with that occupation, a slope above 0 is carried over from other sentences.",
+            "Slope, over planted occupations, of the model's log odds of the pronoun on the log odds counted in its training up to that "
+            "step; bands are 95 % intervals over occupations. On the dashed line, 1, the model matches; above it, it amplifies. In the "
+            "held-out template, which training never has with that occupation, a slope above 0 is carried over from other sentences.",
             theme.trajectory(data, "slope on counted log odds", facet="group", reference=1.0, width=300, height=200, header="templates"),
             steps_axis=True,
         )
@@ -100,9 +100,9 @@ def _preferred(table: pd.DataFrame, most: int) -> list[Figure]:
         Figure(
             "stereotype-preferred",
             "Which sentence of a pair is the likelier?",
-            "Share of pairs whose stereotyping sentence the model finds likelier, for all pairs and by category, the largest first; for planted "
-            "occupations the stereotype is the pronoun planted more often, and categories are which one that is. Above the dashed line, "
-            "50 %, stereotypes are preferred. Bands are 95 % intervals over pairs or occupations.",
+            "Share of pairs whose stereotyping sentence the model finds likelier, for all pairs and by category, the largest first; for "
+            "planted occupations the stereotype is the pronoun planted more often, and categories are which one that is. Above the dashed "
+            "line, 50 %, stereotypes are preferred. Bands are 95 % intervals over pairs or occupations.",
             theme.trajectory(pd.concat(shown), "stereotype preferred", facet="panel", reference=0.5, percent=True, header="pairs"),
             steps_axis=True,
         )
@@ -125,9 +125,10 @@ def _recognized(table: pd.DataFrame) -> list[Figure]:
         Figure(
             "recognition",
             "Is the stereotyping sentence of a pair recognized?",
-            "Area under the ROC curve with which stereotyping sentences are told from their pairs, by asking (three wordings) and by a linear "
-            "probe of the last layer's state, cross-validated; 0.5, the dashed line, is chance. What words alone give is the probe at step 0, "
-            "untrained, and what a probe makes of labels dealt by a coin is the last panel. Bands are 95 % intervals over pairs or occupations.",
+            "Area under the ROC curve with which stereotyping sentences are told from their pairs, by asking (three wordings) and by a "
+            "linear probe of the last layer's state, cross-validated; 0.5, the dashed line, is chance. What words alone give is the probe "
+            "at step 0, untrained, and what a probe makes of labels dealt by a coin is the last panel. Bands are 95 % intervals over pairs "
+            "or occupations.",
             theme.trajectory(data, "area under the ROC curve", facet="panel", reference=0.5, header="way of telling"),
             steps_axis=True,
         )
@@ -139,7 +140,8 @@ def _relation(relation: pd.DataFrame) -> list[Figure]:
     data = data[np.isfinite(data["value"])]
     if data.empty:
         return []
-    data = data.assign(panel=data["model"] + ", " + data["set"])[["panel", "recognized", "lag", "value", "null_low", "null_high", "p", "n"]]
+    data = data.assign(panel=data["model"] + ", " + data["set"] + ", by " + data["recognized"])
+    data = data[["panel", "lag", "value", "null_low", "null_high", "p", "n"]]
     x = alt.X("lag:O", title="checkpoints by which reproducing leads", axis=alt.Axis(labelAngle=0))
     tips: list[Any] = [alt.Tooltip("lag:O"), alt.Tooltip("value:Q", title="rank correlation", format="+.2f")]
     tips += [alt.Tooltip("p:Q", format=".2f"), alt.Tooltip("n:Q", title="changes")]
@@ -151,14 +153,15 @@ def _relation(relation: pd.DataFrame) -> list[Figure]:
         base.mark_bar(size=14, opacity=0.22, color=GREY).encode(y=alt.Y("null_low:Q", title=y_title, scale=scale), y2="null_high:Q"),
         base.mark_point(size=55, opacity=1, color=BLUE).encode(y=alt.Y("value:Q", title=y_title, scale=scale), tooltip=tips),
         data=data,
-    ).properties(width=200, height=130)
+    ).properties(width=250, height=130)
     return [
         Figure(
             "relation",
             "Do reproducing and recognizing change together?",
-            "Rank correlation of what changes from checkpoint to checkpoint in the signed likelihood difference (reproducing) and in the area "
-            "of the probe or of the prompts (recognizing), with one shifted against the other; positive: reproducing leads. Grey bars hold the "
-            "middle 95 % of correlations after circular shifts, which break any relation: points inside them are what chance gives.",
-            chart.facet(row=alt.Row("panel:N", title=None), column=alt.Column("recognized:N", title="recognized by")),
+            "Rank correlation of what changes from checkpoint to checkpoint in the signed likelihood difference (reproducing) and in the "
+            "area of the probe or of the prompts (recognizing), with one shifted against the other; positive: reproducing leads. Grey bars "
+            "hold the middle 95 % of correlations after circular shifts, which break any relation: points inside them are what chance "
+            "gives.",
+            chart.facet(alt.Facet("panel:N", sort=list(dict.fromkeys(data["panel"])), title=None), columns=2),
         )
     ]

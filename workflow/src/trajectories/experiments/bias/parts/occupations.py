@@ -163,8 +163,8 @@ def recovered(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray, model: str, ste
         if not covered:
             off = "further from even than" if abs(found["value"]) > abs(truth) else "nearer to even than"
             comment += (
-                f" The model's are {off if found['value'] * truth > 0 else 'on the other side of even from'} what it read: a fact about the "
-                "model (training weighs late rows more and shares strength between occupations and templates), not about the counts."
+                f" The model's are {off if found['value'] * truth > 0 else 'on the other side of even from'} what it read: a fact about "
+                "the model (training weighs late rows more and shares strength between occupations and templates), not about the counts."
             )
         yield {
             "parameter": f"log odds of she to he, {name}",

@@ -83,8 +83,8 @@ def _of_set(
         caveat = "" if steps[model][0] == 0 else f"The first checkpoint at hand, step {steps[model][0]}, has been trained."
         found.claims.append(decisions.row(claim, result, model, steps[model][-1], STEREOTYPED[part], caveat=caveat))
         note = (
-            "Scores are normal, with the first checkpoint's area as found and the last one's higher by the wanted difference; the sentences "
-            "of a pair share half of their variance. Probes are not fitted anew, so that the error that is "
+            "Scores are normal, with the first checkpoint's area as found and the last one's higher by the wanted difference; the "
+            "sentences of a pair share half of their variance. Probes are not fitted anew, so that the error that is "
             "added for them makes the decision look more careful here than it is."
         )
         base = float(area(first, label, clusters).estimate)

@@ -43,8 +43,9 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             )
     found.note(
         "WinoBias: both people named in a sentence are scored as the answer to the two prompts of the published results; the effect is the "
-        "log odds of the right person against the other with the pronoun that fits the stereotype, less the same with the other pronoun, so "
-        "that the prior of each person and the syntax cancel. Published figures are exact matches of generated answers, and not on this axis."
+        "log odds of the right person against the other with the pronoun that fits the stereotype, less the same with the other pronoun, "
+        "so that the prior of each person and the syntax cancel. Published figures are exact matches of generated answers, and not on this "
+        "axis."
     )
 
 
