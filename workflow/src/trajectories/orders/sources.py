@@ -38,7 +38,7 @@ def pieces(sizes: Sequence[int], start: int, stop: int) -> list[tuple[int, int, 
 
 
 class LocalShards:
-    """Shards in a folder, memory-mapped.
+    """Shards in a folder. They are read, not mapped: pages of a mapped file would count as this process's memory.
 
     Args:
         folder: where the shards lie.
@@ -51,7 +51,6 @@ class LocalShards:
     def __init__(self, folder: Path, shards: Sequence[dict]):
         self._folder, self._shards = Path(folder), list(shards)
         self._sizes = [shard["bytes"] for shard in self._shards]
-        self._maps: dict[int, np.memmap] = {}
         for shard in self._shards:
             path = self._folder / shard["name"]
             try:
@@ -70,9 +69,8 @@ class LocalShards:
     def _read(self, start: int, stop: int) -> bytes:
         parts = []
         for file, first, end in pieces(self._sizes, start, stop):
-            if file not in self._maps:
-                self._maps[file] = np.memmap(self._folder / self._shards[file]["name"], np.uint8, mode="r")
-            parts.append(self._maps[file][first:end].tobytes())
+            path = self._folder / self._shards[file]["name"]
+            parts.append(np.fromfile(path, np.uint8, end - first, offset=first).tobytes())
         return b"".join(parts)
 
     def verify(self) -> None:
