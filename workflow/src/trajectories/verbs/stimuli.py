@@ -154,7 +154,7 @@ def terms_table(stimuli: Stimuli) -> pd.DataFrame:
 
 
 def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -> None:
-    """Write ``exposures/`` and ``terms/<experiment>.parquet``, then ``stimuli/<experiment>.parquet`` with the measures asked for in its metadata."""
+    """Write ``exposures/``, ``terms/`` and, last, ``stimuli/<experiment>.parquet``, whose metadata says which measures are asked for."""
     used: list[Path] = []
     stimuli: Stimuli = experiments.part(experiment, "stimuli")(context(settings, layout, machine, experiment, used.append))
     stimuli.check()
