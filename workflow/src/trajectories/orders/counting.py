@@ -79,7 +79,8 @@ def count(reader: RowReader, terms: Terms, steps: Sequence[int], tokens: int, ra
         raise UserError(f"Order '{reader.name}' has {len(reader)} rows, but step {steps[-1]} has seen {bounds[-1]}; correct the suite.")
     lengths = np.diff(bounds).tolist()
     if not len(terms):
-        return Counts(list(steps), *np.zeros((2, len(steps), 0)), bounds[-1], 0)
+        nothing = np.zeros((len(steps), 0))
+        return Counts(list(steps), nothing, nothing, bounds[-1], 0)
     taken = shares(lengths, tokens // reader.row_tokens)
     counts, variances = np.zeros((2, len(steps), len(terms)))
     least = np.zeros(len(steps))
