@@ -59,10 +59,11 @@ def count(reader: RowReader, terms: Terms, steps: Sequence[int], tokens: int, ra
     """Count terms and pairs in the rows of an order.
 
     Where the rows hold more than ``tokens`` tokens, a systematic sample of each interval between two steps is read, and its counts are
-    scaled by the inverse of the share that was read. Orders are shuffled, so the standard error is that of a simple random sample (Cochran
-    1977, Sampling Techniques, 2.6 and 5.6): within an interval of N rows of which n are read, the variance of the estimated total is
-    N² (1 − n/N) s² / n with s² the variance of the rows' counts, and intervals add up. A term that no row of the sample holds need not be
-    absent: the standard error is never below that of one occurrence in the interval with the smallest share.
+    scaled by the inverse of the share that was read. Orders are shuffled, so the standard error is that of a simple random sample, which is
+    right on average over shuffles (Cochran 1977, Sampling Techniques, 2.6, 5.6 and 8.5): within an interval of N rows of which n are read,
+    the variance of the estimated total is N² (1 − n/N) s² / n with s² the variance of the rows' counts, and intervals add up. A term that
+    no row of the sample holds need not be absent: the standard error is never below that of one occurrence in the interval with the
+    smallest share.
 
     Args:
         reader: the order.
