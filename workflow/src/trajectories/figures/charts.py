@@ -110,11 +110,9 @@ def trajectory(
 
     base = alt.Chart(width=width, height=height).encode(x=x)
     layers: list[alt.Chart] = []
-    if isinstance(reference, str):
-        level = alt.Y(f"mean({reference}):Q", title=y_title)
+    if reference is not None:
+        level = alt.Y(f"mean({reference}):Q", title=y_title) if isinstance(reference, str) else alt.datum(reference)
         layers.append(alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(y=level))
-    elif reference is not None:
-        layers.append(alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(y=alt.datum(reference)))
     if has_band:
         shade = alt.condition(chosen, alt.value(0.16), alt.value(0.02))
         layers.append(

@@ -18,6 +18,7 @@ from trajectories.statistics.claims import Claim, Result
 RISES, DECLINES, SOONER = "benchmarks-rise-late", "benchmark-declines-late", "larger-reaches-level-sooner"
 MMLU = "MMLU"
 LEAST_CHECKPOINTS, LEAST_TASKS = 4, 3
+CAUTIOUS = "binomial error of unpaired items (cautious)"
 POINTS, LOG_TOKENS = "accuracy per tenfold tokens", "log10 ratio of tokens"
 
 
@@ -98,8 +99,8 @@ def claims(settings: BenchmarkSettings) -> dict[str, Claim]:
             "Accuracy on benchmarks rises with the logarithm of the tokens seen up to the end of training.",
             f"From a {_nth(settings.window)} of the tokens on, the slope of accuracy per tenfold tokens, the mean over these tasks, "
             f"exceeds {settings.rise_margin:.3f}.",
-            "Saturation: a model of that size has learnt by then what it can (Godey et al. 2024); what a later checkpoint gains on one task "
-            "it loses on another.",
+            "Saturation: a model of that size has learnt by then what it can (Godey et al. 2024), and what it gains later on one task it "
+            "loses on another.",
             "slope_accuracy",
             POINTS,
             settings.rise_margin,
@@ -131,7 +132,7 @@ def claims(settings: BenchmarkSettings) -> dict[str, Claim]:
 
 
 def _nth(window: float) -> str:
-    return {10: "tenth", 100: "hundredth"}.get(window, f"{1 / window:.0%}")
+    return {10.0: "tenth", 100.0: "hundredth"}.get(window, f"{1 / window:.0%}")
 
 
 def rise(course: Course, settings: BenchmarkSettings) -> Result:

@@ -27,13 +27,13 @@ class BenchmarkSettings(Strict):
     window: float = Field(
         10,
         gt=1,
-        description="Late training: the tokens from the last checkpoint's number divided by this up to it, where accuracy may rise.",
+        description="Late training: from the last checkpoint's tokens divided by this on.",
     )
     rise_margin: float = Field(
         0.02,
         gt=0,
         lt=1,
-        description="Smallest rise of accuracy per tenfold tokens that counts, as a share; half of it is below what these test sets can tell.",
+        description="Smallest rise of accuracy per tenfold tokens that counts, as a share; half of it is below what the sets can tell.",
     )
     decline_tasks: list[str] = Field(["lambada_openai"], description="Tasks whose decline in the last third of training is looked for.")
     decline_margin: float = Field(0.02, gt=0, lt=1, description="Smallest decline that counts, as a share.")

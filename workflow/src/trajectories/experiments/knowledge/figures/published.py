@@ -25,7 +25,7 @@ def figures(context: FigureContext) -> list[Figure]:
 
 
 def _alike(context: FigureContext, table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The table with steps counted in the suite's commonest batch, so that models with other batches stand where they saw as many tokens."""
+    """The table with steps of the suite's commonest batch, so that models with other batches stand where they saw as many tokens."""
     batch = pd.Series({m.name: m.tokens_per_step for m in context.suite.models if m.name in set(table["model"])})
     usual = int(batch.mode().iloc[0])
     said = f" Models with other batches stand where a step is {usual:,} tokens." if batch.nunique() > 1 else ""

@@ -13,7 +13,7 @@ from trajectories.experiments.knowledge import benchmarks
 from trajectories.experiments.knowledge.benchmarks import DECLINES, LOG_TOKENS, MMLU, RISES, SOONER, Course
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import intervals
-from trajectories.statistics.claims import Result, objection, row
+from trajectories.statistics.claims import objection, row
 from trajectories.suites import Model
 
 METRICS = {"acc": "accuracy", "acc_norm": "accuracy_normalized", "ppl": "perplexity"}
@@ -55,7 +55,8 @@ def results(published: pd.DataFrame) -> pd.DataFrame:
     """Rows of known benchmarks with title and chance; MMLU's subjects as one task and by category.
 
     Returns:
-        ``model, step, shots, metric`` (the harness's name), ``level`` (``task`` or ``category``), ``title, chance, decides, value, stderr, n``.
+        ``model, step, shots, metric`` (the harness's name), ``level`` (``task`` or ``category``), ``title, chance, decides, value, stderr,
+        n``.
     """
     own = published[published["metric"].isin(METRICS)]
     own = own.join(benchmarks.titled(own["task"])).dropna(subset=["title"])
@@ -163,8 +164,8 @@ def _smallest(model: Model, models: list[Model]) -> Model | None:
 
 def _notes(context: AnalysisContext, table: pd.DataFrame, found: Findings) -> None:
     found.note(
-        "Published benchmarks are shares of items; intervals speak of items like these, not of other runs. All models answer the same items, "
-        "so their errors are alike and the verdicts of a family are not independent pieces of evidence."
+        "Published benchmarks are shares of items; intervals speak of items like these, not of other runs. All models answer the same "
+        "items, so their errors are alike and the verdicts of a family are not independent pieces of evidence."
     )
     if MMLU in set(table["title"]):
         found.note(
