@@ -10,10 +10,38 @@ from trajectories.suites import Strict, Suite
 class StimuliSettings(Strict):
     """What is shown."""
 
+    candidates: int = Field(10, ge=4, description="Answers to choose from (ParaRel, and subjects asked for from the object).")
+    phrasings: int = Field(2, ge=2, description="Phrasings in which each fact is asked, the one for the form seen in training included.")
+    relations: int = Field(20, ge=1, description="ParaRel: relations drawn at random from those with enough facts and patterns.")
+    facts: int = Field(30, ge=4, description="ParaRel: facts per relation, the same number for each answer.")
+    probed: int = Field(600, ge=0, description="ParaRel: facts whose hidden states are kept at every layer, for probes.")
+
 
 class AnalyseSettings(Strict):
     """Criteria, and the smallest effects of interest, stated before looking."""
 
+    gap_margin: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Smallest gap of interest between two chance-corrected accuracies (form seen in training less another).",
+    )
+    narrower_margin: float = Field(
+        0.05, gt=0, lt=1, description="Smallest difference of interest between the gaps of two models, in chance-corrected accuracy."
+    )
+    lag_margin: float = Field(
+        0.25, gt=0, description="Smallest difference of interest between two times of acquisition, in doublings of training tokens."
+    )
+    selectivity_margin: float = Field(
+        0.1, gt=0, lt=1, description="Smallest gain of interest of a probe over its control task, in chance-corrected accuracy."
+    )
+    criterion: float = Field(0.5, gt=0, lt=1, description="Share of the final chance-corrected accuracy that counts as acquired.")
+    least_accuracy: float = Field(
+        0.1, gt=0, lt=1, description="Facts whose final chance-corrected accuracy is below this are not acquired, and have no time."
+    )
+    probe_checkpoints: int = Field(5, ge=2, description="Checkpoints at which probes are trained: the first, the last, and between them.")
+    probe_c: float = Field(0.1, gt=0, description="Inverse strength of the probes' L2 penalty (scikit-learn's C), on standardized states.")
+    draws: int = Field(1000, ge=100, description="Bootstrap resamples of subjects.")
     simulations: int = Field(100, ge=40, description="Simulated samples per truth in the calibration of each claim.")
 
 
@@ -22,7 +50,7 @@ class FiguresSettings(Strict):
 
 
 class Settings(Strict):
-    """TBD."""
+    """Facts: read off in a form seen in training (shallow), or by paraphrase, from the object, by a second hop, from layers (deep)."""
 
     stimuli: StimuliSettings = Field(StimuliSettings(), description="What is shown.")
     analyse: AnalyseSettings = Field(AnalyseSettings(), description="Criteria and margins of the claims.")
