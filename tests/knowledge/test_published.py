@@ -12,7 +12,7 @@ from trajectories import cli, suites, tables
 from trajectories.experiments.knowledge import benchmarks
 from trajectories.experiments.knowledge.benchmarks import Course
 from trajectories.experiments.knowledge.parts import published
-from trajectories.experiments.knowledge.settings import BenchmarkSettings
+from trajectories.experiments.knowledge.sections import BenchmarkSettings
 from trajectories.hub.duplicates import results_of_others
 from trajectories.layout import Layout
 from trajectories.statistics import calibration

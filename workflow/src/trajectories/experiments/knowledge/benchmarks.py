@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from trajectories.experiments.knowledge.settings import BenchmarkSettings
+from trajectories.experiments.knowledge.sections import BenchmarkSettings
 from trajectories.statistics.acquisition import Criterion
 from trajectories.statistics.claims import Claim, Result
 

@@ -4,57 +4,48 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from trajectories.experiments.knowledge.sections import ArithmeticSettings, BenchmarkSettings, FrequencySettings
 from trajectories.suites import Strict, Suite
-
-
-class ArithmeticSettings(Strict):
-    """Few-shot arithmetic (Razeghi et al. 2022; Biderman et al. 2023, section on few-shot)."""
-
-    problems: int = Field(50, ge=0, description="Second operands drawn for each first operand; 0 leaves arithmetic out.")
-    shots: list[int] = Field([0, 4, 16], min_length=1, description="Solved problems that stand before the one that is asked.")
-    largest: int = Field(99, ge=9, description="Operands run from 0 to this.")
 
 
 class StimuliSettings(Strict):
     """What is shown."""
 
-    arithmetic: ArithmeticSettings = Field(ArithmeticSettings(), description="Few-shot arithmetic; suites with a tokenizer of their own.")
-
-
-class BenchmarkSettings(Strict):
-    """Published benchmarks over training."""
-
-    window: float = Field(
-        10,
-        gt=1,
-        description="Late training: from the last checkpoint's tokens divided by this on.",
-    )
-    rise_margin: float = Field(
-        0.02,
-        gt=0,
-        lt=1,
-        description="Smallest rise of accuracy per tenfold tokens that counts, as a share; half of it is below what the sets can tell.",
-    )
-    decline_tasks: list[str] = Field(["lambada_openai"], description="Tasks whose decline in the last third of training is looked for.")
-    decline_margin: float = Field(0.02, gt=0, lt=1, description="Smallest decline that counts, as a share.")
-    least_gain: float = Field(0.05, gt=0, lt=1, description="A task is learnt if the final level is this far above chance, as a share.")
-    sooner_margin: float = Field(0.1, gt=0, description="Smallest log10 ratio of tokens that counts as sooner (0.1: a factor of 1.26).")
-
-
-class FrequencySettings(Strict):
-    """Accuracy against how often terms occur in training."""
-
-    margin: float = Field(0.2, gt=0, description="Smallest log odds ratio per tenfold frequency that counts (0.2: a factor of 1.22).")
-    gap_margin: float = Field(0.1, gt=0, lt=1, description="Smallest gap of accuracy between frequent and rare operands that counts.")
-    tail: float = Field(0.1, gt=0, le=0.5, description="Share of the operands that are called the most, or the least, frequent.")
+    candidates: int = Field(10, ge=4, description="Answers to choose from (ParaRel, and subjects asked for from the object).")
+    phrasings: int = Field(2, ge=2, description="Phrasings in which each fact is asked, the one for the form seen in training included.")
+    relations: int = Field(20, ge=1, description="ParaRel: relations drawn at random from those with enough facts and patterns.")
+    facts: int = Field(30, ge=4, description="ParaRel: facts per relation, the same number for each answer.")
+    probed: int = Field(600, ge=0, description="ParaRel: facts whose hidden states are kept at every layer, for probes.")
+    arithmetic: ArithmeticSettings = Field(ArithmeticSettings(), description="Few-shot arithmetic, on suites with a public tokenizer.")
 
 
 class AnalyseSettings(Strict):
     """Criteria, and the smallest effects of interest, stated before looking."""
 
+    gap_margin: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Smallest gap of interest between two chance-corrected accuracies (form seen in training less another).",
+    )
+    narrower_margin: float = Field(
+        0.05, gt=0, lt=1, description="Smallest difference of interest between the gaps of two models, in chance-corrected accuracy."
+    )
+    lag_margin: float = Field(
+        0.25, gt=0, description="Smallest difference of interest between two times of acquisition, in doublings of training tokens."
+    )
+    selectivity_margin: float = Field(
+        0.1, gt=0, lt=1, description="Smallest gain of interest of a probe over its control task, in chance-corrected accuracy."
+    )
+    criterion: float = Field(0.5, gt=0, lt=1, description="Share of the final chance-corrected accuracy that counts as acquired.")
+    least_accuracy: float = Field(
+        0.1, gt=0, lt=1, description="Facts whose final chance-corrected accuracy is below this are not acquired, and have no time."
+    )
+    probe_checkpoints: int = Field(5, ge=2, description="Checkpoints at which probes are trained: the first, the last, and between them.")
+    probe_c: float = Field(0.1, gt=0, description="Inverse strength of the probes' L2 penalty (scikit-learn's C), on standardized states.")
+    draws: int = Field(1000, ge=100, description="Bootstrap resamples of subjects.")
     benchmarks: BenchmarkSettings = Field(BenchmarkSettings(), description="Published benchmarks over training.")
     frequency: FrequencySettings = Field(FrequencySettings(), description="Accuracy against how often terms occur in training.")
-
     simulations: int = Field(100, ge=40, description="Simulated samples per truth in the calibration of each claim.")
 
 
@@ -63,7 +54,7 @@ class FiguresSettings(Strict):
 
 
 class Settings(Strict):
-    """TBD."""
+    """Facts: read off in a form seen in training (shallow), or by paraphrase, from the object, by a second hop, from layers (deep)."""
 
     stimuli: StimuliSettings = Field(StimuliSettings(), description="What is shown.")
     analyse: AnalyseSettings = Field(AnalyseSettings(), description="Criteria and margins of the claims.")
