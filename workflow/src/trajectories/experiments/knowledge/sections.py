@@ -10,7 +10,7 @@ from trajectories.suites import Strict
 class ArithmeticSettings(Strict):
     """Few-shot arithmetic (Razeghi et al. 2022; Biderman et al. 2023, section on few-shot)."""
 
-    problems: int = Field(50, ge=0, description="Second operands drawn for each first operand; 0 leaves arithmetic out.")
+    problems: int = Field(20, ge=0, description="Second operands drawn for each first operand; 0 leaves arithmetic out.")
     shots: list[int] = Field([0, 4, 16], min_length=1, description="Solved problems that stand before the one that is asked.")
     largest: int = Field(99, ge=9, description="Operands run from 0 to this.")
 

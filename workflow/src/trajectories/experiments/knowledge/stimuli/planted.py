@@ -17,6 +17,7 @@ from trajectories.experiments.knowledge.stimuli.prompts import (
     items,
     rivals,
 )
+from trajectories.experiments.knowledge.stimuli.terms import of_facts
 from trajectories.stimuli import Stimuli, StimuliContext
 
 
@@ -32,7 +33,7 @@ def stimuli(context: StimuliContext) -> Stimuli:
         f"{truth['fact_id'].nunique()} planted facts about {truth['subject'].nunique()} places; each is asked in the phrasing in which "
         "training tells it most, and in one that training uses for other facts of the relation and never for this one."
     ]
-    return Stimuli(table, [], exposures=_exposures(context, table), notes=notes)
+    return Stimuli(table, [], exposures=_exposures(context, table), notes=notes, **of_facts(table, context.tokenizer()))
 
 
 def _forward(truth: pd.DataFrame, phrasings: int) -> Iterator[Prompt]:
