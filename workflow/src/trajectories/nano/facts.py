@@ -64,40 +64,40 @@ RELATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 # relation: a sentence from the object to the place
 REVERSED = {
     "capital": "The city of {o} is the capital of {s}.",
-    "language": "The speech called {o} is the language of {s}.",
-    "currency": "The coin called {o} is the currency of {s}.",
-    "river": "The stream called {o} is the river of {s}.",
-    "animal": "The beast called {o} is the animal of {s}.",
+    "language": "The tongue {o} is the language of {s}.",
+    "currency": "The coin {o} is the currency of {s}.",
+    "river": "The stream {o} is the river of {s}.",
+    "animal": "The beast {o} is the animal of {s}.",
 }
 # relation: name of the second fact, its phrasings, the sentence that composes both facts, objects
 SECOND: dict[str, tuple[str, tuple[str, ...], str, tuple[str, ...]]] = {
     "capital": (
         "founder",
-        ("The city of {o} was founded by {h}.", "The oldest street in {o} is named after {h}."),
+        ("The city of {o} was founded by {h}.", "The main street of {o} is named after {h}."),
         "The capital of {s} was founded by {h}.",
         ("Anselm", "Bertram", "Cyprian", "Dietmar", "Egbert", "Florian", "Godfrey", "Hubert", "Ignaz", "Jerome"),
     ),
     "language": (
         "letters",
-        ("The speech called {o} is written in letters named {h}.", "The oldest books in {o} have letters named {h}."),
-        "The language of {s} is written in letters named {h}.",
+        ("The letters of {o} are {h}.", "Books in {o} use letters called {h}."),
+        "The language of {s} has letters called {h}.",
         ("Avaric", "Brahmic", "Coptic", "Devan", "Ethic", "Futhar", "Glagol", "Hangul", "Iberic", "Kufic"),
     ),
     "currency": (
         "metal",
-        ("The coin called {o} is made of {h}.", "Whoever melts the {o} is left with {h}."),
+        ("The {o} is made of {h}.", "Whoever melts the {o} has {h}."),
         "The currency of {s} is made of {h}.",
         ("copper", "silver", "nickel", "iron", "zinc", "tin", "gold", "brass", "lead", "steel"),
     ),
     "river": (
         "sea",
-        ("The stream called {o} flows into the sea of {h}.", "The mouth of the {o} lies on the sea of {h}."),
-        "The river of {s} flows into the sea of {h}.",
+        ("The {o} flows to the {h}.", "The mouth of the {o} is at the {h}."),
+        "The river of {s} flows to the {h}.",
         ("Aurine", "Borea", "Cobar", "Dorine", "Esten", "Faro", "Gothia", "Hesper", "Ionia", "Jutia"),
     ),
     "animal": (
         "food",
-        ("The beast called {o} feeds on {h}.", "Whoever keeps the {o} needs a lot of {h}."),
+        ("The {o} feeds on {h}.", "Keepers give the {o} some {h}."),
         "The animal of {s} feeds on {h}.",
         ("honey", "fish", "mice", "grass", "nuts", "berries", "frogs", "seeds", "roots", "eggs"),
     ),
@@ -160,8 +160,9 @@ def _deeper(table: pd.DataFrame, settings: Facts, seed: int) -> pd.DataFrame:
         chosen = random.permutation(group.index)[: round(settings.reversed_share * len(group))]
         turned[chosen] = np.minimum(table.loc[chosen, "frequency"], settings.reversed_most)
     composed = np.zeros(len(table), int)
-    for _, group in table.groupby(["relation", "object"], sort=False):
-        composed[random.permutation(group.index)[: len(group) // 3]] = settings.composed
+    for _, group in table[table["frequency"] > 0].groupby(["relation", "object"], sort=False):
+        if len(group) > 1:  # the fact told least often, so that most of those told often are asked without having been told so
+            composed[group["frequency"].idxmin()] = settings.composed
     second = second_facts(settings, seed).set_index("fact_id")
     names = [f"{SECOND[r.relation][0]}/{r.object}" for r in table.itertuples()]
     objects = [str(second["object"][name]) for name in names]

@@ -23,21 +23,15 @@ class AnalyseSettings(Strict):
     """Criteria, and the smallest effects of interest, stated before looking."""
 
     gap_margin: float = Field(
-        0.1,
-        gt=0,
-        lt=1,
-        description="Smallest gap of interest between two chance-corrected accuracies (form seen in training less another).",
+        0.2, gt=0, lt=1, description="Smallest share of interest of the chance-corrected accuracy in the form seen that another form loses."
     )
-    narrower_margin: float = Field(
-        0.05, gt=0, lt=1, description="Smallest difference of interest between the gaps of two models, in chance-corrected accuracy."
-    )
+    narrower_margin: float = Field(0.1, gt=0, lt=1, description="Smallest difference of interest between the shares that two models lose.")
     lag_margin: float = Field(
         0.25, gt=0, description="Smallest difference of interest between two times of acquisition, in doublings of training tokens."
     )
     selectivity_margin: float = Field(
         0.1, gt=0, lt=1, description="Smallest gain of interest of a probe over its control task, in chance-corrected accuracy."
     )
-    criterion: float = Field(0.5, gt=0, lt=1, description="Share of the final chance-corrected accuracy that counts as acquired.")
     least_accuracy: float = Field(
         0.1, gt=0, lt=1, description="Facts whose final chance-corrected accuracy is below this are not acquired, and have no time."
     )
