@@ -14,6 +14,7 @@ from trajectories.experiments.knowledge import frequency, scores
 from trajectories.experiments.knowledge.frequency import GIVEN, LOG_ODDS, OPERANDS, PRODUCED, TENFOLD, tenfold
 from trajectories.experiments.knowledge.stimuli.arithmetic import NUMBER
 from trajectories.experiments.knowledge.stimuli.prompts import SEEN
+from trajectories.experiments.knowledge.stimuli.terms import TOLD
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import intervals
 from trajectories.statistics.claims import Result, objection, row
@@ -195,18 +196,25 @@ def _recovered(context: AnalysisContext, model: str, counts: Counts, found: Find
 
 
 def planted(context: AnalysisContext, model: str) -> pd.DataFrame:
-    """The planted statements that a model is trained on and that name subject and object: ``fact_id, step``, one row each."""
-    told = context.truth("fact_exposures")
-    told = told[told["form"].isin(MET)]
+    """The documents that a model is trained on and that name subject and object of a fact: ``fact_id, step``, one row each.
+
+    They are the planted statements, and random canaries that happen to hold both names.
+    """
+    told, copies = context.truth("fact_exposures"), context.truth("canary_exposures")
+    told = told.loc[told["form"].isin(MET), ["fact_id", "row"]]
+    if context.stimuli is not None and "canaries" in context.stimuli:
+        facts = context.stimuli.loc[context.stimuli["form"].isin(TOLD), ["fact_id", "canaries"]].drop_duplicates("fact_id")
+        by_chance = facts.assign(canary_id=facts["canaries"].str.split()).explode("canary_id").dropna(subset=["canary_id"])
+        told = pd.concat([told, by_chance.merge(copies, on="canary_id")[["fact_id", "row"]]], ignore_index=True)
     own = context.suite.model(model)
-    spans = list(context.history.get(model, [(own.order, 0)]))
+    spans = list(context.history.get(model, [(own.order or "", 0)]))
     ends = [*(start for _, start in spans[1:]), np.inf]
     parts = []
     for (name, start), end in zip(spans, ends, strict=True):
-        order = context.suite.orders[name or ""]
-        row_ = told["row"] if not order.reversed else (order.rows or 0) - 1 - told["row"]
-        step = row_ // own.rows_per_step
-        parts.append(told.assign(step=step)[(step >= start) & (step < end)][["fact_id", "step"]])
+        order = context.suite.orders[name]
+        place = (order.rows or 0) - 1 - told["row"] if order.reversed else told["row"]
+        step = place // own.rows_per_step
+        parts.append(told.assign(step=step).loc[(step >= start) & (step < end), ["fact_id", "step"]])
     return pd.concat(parts, ignore_index=True)
 
 

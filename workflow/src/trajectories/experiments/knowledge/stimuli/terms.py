@@ -48,3 +48,22 @@ def of_facts(items: pd.DataFrame, tokenizer: Tokenizer) -> dict[str, pd.DataFram
     words = dict.fromkeys([*told["subject"].astype(str), *told["object"].astype(str)])
     both = zip(told["subject"].astype(str), told["object"].astype(str), strict=True)
     return {"terms": terms({word: word for word in words}, tokenizer), "together": pairs(both)}
+
+
+def held(counted: Mapping[str, pd.DataFrame], sequences: Mapping[str, Iterable[int]]) -> dict[tuple[str, str], list[str]]:
+    """Which token sequences hold both terms of a pair, by pair; pairs that none holds are absent.
+
+    Args:
+        counted: ``terms`` and ``together``, as :func:`of_facts` gives them.
+        sequences: token ids by name.
+    """
+    texts = {name: _text(ids) for name, ids in sequences.items()}
+    where: dict[str, set[str]] = {}
+    for term, ids in counted["terms"][["term", "input_ids"]].itertuples(index=False):
+        where.setdefault(term, set()).update(name for name, text in texts.items() if _text(ids) in text)
+    both = {(a, b): sorted(where[a] & where[b]) for a, b in counted["together"].itertuples(index=False)}
+    return {pair: names for pair, names in both.items() if names}
+
+
+def _text(ids: Iterable[int]) -> str:
+    return " " + " ".join(map(str, ids)) + " "
