@@ -7,6 +7,8 @@ from pydantic import Field
 from trajectories.experiments.knowledge.sections import ArithmeticSettings, BenchmarkSettings, FrequencySettings
 from trajectories.suites import Strict, Suite
 
+COUNTS_TERMS = True
+
 
 class StimuliSettings(Strict):
     """What is shown."""
