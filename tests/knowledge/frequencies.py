@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,14 @@ RELATIONS, SUBJECTS, OBJECTS, OFTEN = 5, 30, 10, (0, 1, 4, 16, 64, 256)
 
 def suite() -> Suite:
     """Two sizes on one order, of 16 rows per step."""
-    common = {"rows_per_step": 16, "tokens_per_step": 2048, "steps": list(STEPS), "steps_total": 1000, "dtype": "float32", "order": "standard"}
+    common = {
+        "rows_per_step": 16,
+        "tokens_per_step": 2048,
+        "steps": list(STEPS),
+        "steps_total": 1000,
+        "dtype": "float32",
+        "order": "standard",
+    }
     shape = {"layers": 2, "width": 64, "heads": 4, "head_width": 16, "vocabulary": 2048, "dtype_trained": "float32", "learning_rate": 0.001}
     models = [
         {"name": name, "seed": 1, "parameters_total": size + 262144, "parameters_non_embedding": size, **shape, **common}
@@ -28,16 +34,6 @@ def suite() -> Suite:
     return Suite.model_validate(
         {"name": "made", "title": "Made up", "description": "", "source": "trained", "orders": {"standard": order}, "models": models}
     )
-
-
-@dataclass(frozen=True)
-class Counted(AnalysisContext):
-    """A context whose counts are those of the only order."""
-
-    def counts_of(self, model: str) -> pd.DataFrame:
-        """As analysis has it."""
-        assert self.counted is not None
-        return self.counted.drop(columns="order")
 
 
 def facts(seed: int = 0) -> pd.DataFrame:
@@ -95,7 +91,7 @@ def sums(numbers: np.ndarray, each: int = 20) -> pd.DataFrame:
     return table.assign(item_id=names + "/" + table["shots"].astype(str), part="arithmetic", pair_id=names, operation="plus", y=0)
 
 
-def context(slope: float = SLOPE, gap: float = 0.4, arithmetic: bool = True, **settings: Any) -> Counted:
+def context(slope: float = SLOPE, gap: float = 0.4, arithmetic: bool = True, **settings: Any) -> AnalysisContext:
     """A context in which the log odds of the right answer rise by ``slope`` per tenfold count, and accuracy falls by ``gap`` over operands."""
     chosen, told, numbers = suite(), facts(), np.arange(100)
     shown = exposures(told)
@@ -121,7 +117,7 @@ def context(slope: float = SLOPE, gap: float = 0.4, arithmetic: bool = True, **s
     steps = pd.DataFrame([(m.name, s, m.tokens(s)) for m in chosen.models for s in STEPS], columns=["model", "step", "tokens"])
     truth = {"facts": told, "second_facts": told.iloc[:0], "fact_exposures": shown}
     truth["canary_exposures"] = pd.DataFrame({"canary_id": ["c0"], "row": [160]})
-    return Counted(
+    return AnalysisContext(
         suite=chosen, settings=AnalyseSettings(**{"simulations": 40, **settings}), seed=1, checkpoints=steps, left_out=steps.iloc[:0],
         stimuli=table, exposures=None, truth=truth.__getitem__, has_truth=True, published=None, read=read, counted=counted,
     )  # fmt: skip

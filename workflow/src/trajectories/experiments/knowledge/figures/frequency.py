@@ -80,7 +80,11 @@ def _against(rows: pd.DataFrame, x: str, title: str, context: FigureContext, lin
     colour = alt.Color("model:N", scale=colours, sort=None, legend=alt.Legend(title="model", columns=1, symbolOpacity=1))
     axis = alt.X(f"{x}:Q", title=title, scale=alt.Scale(type="log", nice=False, padding=8), axis=alt.Axis(format="~s", tickCount=5))
     y: dict[str, Any] = {"title": "accuracy", "scale": alt.Scale(domain=[0, 1]), "axis": alt.Axis(format=".0%", tickCount=5)}
-    tips = [alt.Tooltip("model:N"), alt.Tooltip(f"{x}:Q", title=title, format=",.0f"), alt.Tooltip("value:Q", title="accuracy", format=".1%")]
+    tips = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip(f"{x}:Q", title=title, format=",.0f"),
+        alt.Tooltip("value:Q", title="accuracy", format=".1%"),
+    ]
     tips += [alt.Tooltip("ci_low:Q", title="95 % from", format=".1%"), alt.Tooltip("ci_high:Q", title="95 % to", format=".1%")]
     tips += [alt.Tooltip(f"{name}:Q", title=said) for name, said in (("n", "facts"), ("x1", "first operand")) if name in data]
     base = alt.Chart(width=210, height=150).encode(x=axis, color=colour)

@@ -63,15 +63,16 @@ def _facts(context: AnalysisContext, model: str, told: pd.DataFrame, counts: Cou
     Args:
         told: the model's answers to facts in the form seen in training: rows of :func:`scores.accuracies`, one per step and fact.
     """
-    for step, own in told.groupby("step"):
-        place = {"model": model, "step": int(step)}  # type: ignore[call-overload]
-        both = counts.at(place["step"], own["subject"], own["object"])
+    for step in (int(s) for s in told["step"].unique()):
+        own = told[told["step"] == step]
+        place: dict[str, Any] = {"model": model, "step": step}
+        both = counts.at(step, own["subject"], own["object"])
         if both is None:
             continue
         right, sample = own["adjusted"].to_numpy(dtype=float), (tenfold(both), own["relation"].to_numpy(), own["subject"].to_numpy())
         found.add("frequency_bins", *(place | line for line in binned(both, right)))
         fits = {PRODUCED: frequency.slope(right, *sample)}
-        salience = {f"{name} named": counts.at(place["step"], own[name]) for name in ("subject", "object")}
+        salience = {f"{name} named": counts.at(step, own[name]) for name in ("subject", "object")}
         known = {name: tenfold(values) for name, values in salience.items() if values is not None}
         if len(known) == len(salience):
             fits[GIVEN] = frequency.slope(right, *sample, known)
@@ -79,7 +80,7 @@ def _facts(context: AnalysisContext, model: str, told: pd.DataFrame, counts: Cou
             claim, result = frequency.claims(context.settings.frequency)[name], fit.result(TENFOLD)
             found.trajectories += _slope(place, result, claim.metric)
             if step == context.final(model):
-                found.claims.append(row(claim, result, model, place["step"]))
+                found.claims.append(row(claim, result, model, step))
                 simulate = partial(frequency.simulated, right=right, frequency=sample[0], relation=sample[1], subject=sample[2])
                 if name == GIVEN:
                     simulate = partial(simulate, salience=known)
@@ -230,8 +231,8 @@ def _notes(counted: pd.DataFrame, planted_world: bool, arithmetic: bool, found: 
         )
     if not planted_world:
         found.note(
-            "How often a fact is told goes with how well known its subject and object are and with much else that training does not deal at "
-            "random, so these slopes are associations."
+            "How often a fact is told goes with how well known its subject and object are and with much else that training does not deal "
+            "at random, so these slopes are associations."
         )
     if not arithmetic:
         found.note("No arithmetic is asked: models of this suite are too small to calculate, and its corpus holds few numbers in prose.")
