@@ -1,4 +1,4 @@
-"""Accuracy against frequency: a planted slope comes back, planted counts are met exactly or said not to be, and decisions keep their size."""
+"""Accuracy against frequency: a planted slope comes back, planted counts are met exactly, and decisions keep their size."""
 
 from __future__ import annotations
 

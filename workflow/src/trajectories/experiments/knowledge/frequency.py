@@ -53,10 +53,10 @@ def claims(settings: FrequencySettings) -> dict[str, Claim]:
         declare(
             OPERANDS,
             "Problems with frequent numbers are solved more often than those with rare ones (Razeghi et al. 2022).",
-            f"Accuracy on the {settings.tail:.0%} of first operands that training shows most exceeds that on the {settings.tail:.0%} that it "
-            f"shows least by more than {settings.gap_margin:.2f}.",
-            "Difficulty: small and round numbers are frequent and also easier to calculate with, so a gap alone shows no recall; it should "
-            "then be there from the first checkpoint that calculates at all, and be alike for sums and products.",
+            f"Accuracy on the {settings.tail:.0%} of first operands that training shows most exceeds that on the {settings.tail:.0%} shown "
+            f"least by more than {settings.gap_margin:.2f}.",
+            "Difficulty: small and round numbers are frequent and also easier to calculate with, so a gap alone shows no recall; it would "
+            "be there from the first checkpoint that calculates at all.",
             "frequency_gap",
             "difference of accuracy",
             settings.gap_margin,

@@ -41,9 +41,8 @@ def _facts(bins: pd.DataFrame, context: FigureContext) -> Figure:
     return Figure(
         "facts-by-frequency",
         "Facts that training tells often are produced",
-        "Share of facts whose right answer is chosen, by the number of documents that the checkpoint has seen and in which subject and "
-        "object both stand (plus one, so that facts that were never told stand at the left); a panel per step. Bars are 95 % intervals over "
-        "facts.",
+        "Share of facts whose right answer is chosen, by the number of documents seen so far in which subject and object both stand (plus "
+        "one, so that facts that were never told stand at the left); a panel per step. Bars are 95 % intervals over facts.",
         _against(rows, "told", "documents that tell the fact, plus one", context),
     )
 
