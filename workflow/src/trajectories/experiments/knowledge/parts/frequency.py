@@ -234,5 +234,5 @@ def _notes(counted: pd.DataFrame, planted_world: bool, arithmetic: bool, found: 
             "How often a fact is told goes with how well known its subject and object are and with much else that training does not deal "
             "at random, so these slopes are associations."
         )
-    if not arithmetic:
+    if planted_world and not arithmetic:
         found.note("No arithmetic is asked: models of this suite are too small to calculate, and its corpus holds few numbers in prose.")
