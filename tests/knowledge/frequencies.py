@@ -92,7 +92,7 @@ def sums(numbers: np.ndarray, each: int = 20) -> pd.DataFrame:
 
 
 def context(slope: float = SLOPE, gap: float = 0.4, arithmetic: bool = True, **settings: Any) -> AnalysisContext:
-    """A context in which the log odds of the right answer rise by ``slope`` per tenfold count, and accuracy falls by ``gap`` over operands."""
+    """A context whose log odds of a right answer rise by ``slope`` per tenfold count, and whose accuracy falls by ``gap`` over operands."""
     chosen, told, numbers = suite(), facts(), np.arange(100)
     shown = exposures(told)
     counted = counts(told, shown, numbers)
