@@ -21,7 +21,7 @@ def suite() -> Suite:
     common = {"rows_per_step": 16, "tokens_per_step": 2048, "steps": list(STEPS), "steps_total": 1000, "dtype": "float32", "order": "standard"}
     shape = {"layers": 2, "width": 64, "heads": 4, "head_width": 16, "vocabulary": 2048, "dtype_trained": "float32", "learning_rate": 0.001}
     models = [
-        {"name": name, "seed": 1, "parameters_total": 2 * size, "parameters_non_embedding": size, **shape, **common}
+        {"name": name, "seed": 1, "parameters_total": size + 262144, "parameters_non_embedding": size, **shape, **common}
         for name, size in (("small", 1000), ("large", 5000))
     ]
     order = {"row_tokens": 129, "rows": 16000}

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from trajectories.statistics import intervals
 from trajectories.statistics.acquisition import Criterion, lasting
-from trajectories.statistics.claims import MIN_EVENTS, Result
+from trajectories.statistics.claims import ALPHA, MIN_EVENTS, Result
 
 LEAST_CLUSTERS = 4
 JACKKNIFE = "delete-one-cluster jackknife"
@@ -72,17 +73,40 @@ def _problem(paired: Paired) -> str | None:
     if groups < LEAST_CLUSTERS:
         return f"the facts belong to {groups} clusters, and an interval over clusters needs {LEAST_CLUSTERS}"
     if right - paired.chance_shallow.sum() < MIN_EVENTS:
-        return f"only {right:.0f} of {len(paired.clusters)} facts are answered in the form to compare with, fewer than {MIN_EVENTS} beyond chance"
+        n = len(paired.clusters)
+        return f"only {right:.0f} of {n} facts are answered in the form to compare with, fewer than {MIN_EVENTS} beyond chance"
     return None
 
 
 def share_lost(paired: Paired) -> Result:
-    """Which share of what is answered in the one form is not answered in the other, both corrected for chance."""
-    facts = _facts(paired, f"1 less the ratio of chance-corrected accuracies, {JACKKNIFE}")
+    """Which share of what is answered in the one form is not answered in the other, both corrected for chance.
+
+    More than a share v is lost if (1 - v) · shallow - deep is above 0, which is tested as it stands (Fieller 1954, *J. R. Stat. Soc. B*
+    16): the ratio's own standard error goes wrong where the denominator is uncertain.
+    """
+    facts = _facts(paired, f"1 less the ratio of chance-corrected accuracies, Fieller's test, {JACKKNIFE}")
     if problem := _problem(paired):
         return Result(paired.lost(), problem=problem, **facts)
-    estimate, stderr, df = intervals.cluster_jackknife(paired.lost, paired.clusters)
-    return Result(estimate, stderr, df, **facts)
+    shallow, deep = paired.levels()
+    labels = np.unique(paired.clusters)
+    without = np.array([paired.levels(paired.clusters != label) for label in labels]) - (shallow, deep)
+    df = len(labels) - 1
+    covariance = without.T @ without * df / len(labels)
+
+    def tails(value: float) -> tuple[float, float]:
+        weights = np.array([1 - value, -1.0])
+        t = weights @ (shallow, deep) / np.sqrt(max(weights @ covariance @ weights, 1e-12))
+        return float(special.stdtr(df, -t)), float(special.stdtr(df, t))
+
+    reach = special.stdtrit(df, 1 - ALPHA) ** 2
+    a = shallow**2 - reach * covariance[0, 0]
+    b, c = shallow * deep - reach * covariance[0, 1], deep**2 - reach * covariance[1, 1]
+    if a <= 0 or b**2 <= a * c:
+        return Result(paired.lost(), problem="the form to compare with is too rarely answered to bound a share of it", **facts)
+    ends = 1 - (b + np.array([1, -1]) * np.sqrt(b**2 - a * c)) / a
+    slope = np.array([deep / shallow, -1.0]) / shallow
+    stderr = float(np.sqrt(slope @ covariance @ slope))
+    return Result(paired.lost(), stderr, df, float(ends[0]), float(ends[1]), tails=tails, **facts)
 
 
 def difference_of_lost(larger: Paired, smaller: Paired) -> Result:

@@ -55,7 +55,8 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         declare(
             "paraphrase-later",
             "What is given in other words is given later in training than in the form seen.",
-            f"The paraphrase reaches half its final level more than {lag:g} doublings of training after the form seen has reached half its own.",
+            f"The paraphrase reaches half its final level more than {lag:g} doublings of training after the form seen has reached half of "
+            "its own.",
             "One thing is learnt, at one time, and the paraphrase only ends lower: then both are halfway at the same step.",
             "lag_paraphrase",
             DOUBLINGS,
@@ -65,8 +66,8 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         declare(
             "decodable-first",
             "A fact can be read from an intermediate layer before the model gives it.",
-            f"A layer chosen on other facts, read by the logit lens, reaches half of the output's final level more than {lag:g} doublings of "
-            "training before the output does, on the same candidates.",
+            f"A layer chosen on other facts, read by the logit lens, reaches half of the output's final level more than {lag:g} doublings "
+            "of training before the output does, on the same candidates.",
             "Layers are read worse than the output, or come with it: the logit lens reads a layer as if it were the last, so a lag may be "
             "the lens's; only a lead says something about the model.",
             "lag_lens",

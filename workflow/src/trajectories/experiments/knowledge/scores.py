@@ -148,8 +148,8 @@ def records(context: AnalysisContext) -> Iterator[Record]:
     for model in context.suite.models:
         rows = context.checkpoints[context.checkpoints["model"] == model.name]
         parts: dict[str, list[np.ndarray]] = {name: [] for name in ("raw", "adjusted", "rank", "chosen", "greedy", "lens")}
-        for _, _, table in context.measurements(model.name):
-            table = table.set_index("item_id").loc[found.items["item_id"]]
+        for _, _, measured in context.measurements(model.name):
+            table = measured.set_index("item_id").loc[found.items["item_id"]]
             logprob = table["logprob"].to_numpy(float)
             adjusted = found.adjusted(logprob)
             parts["raw"].append(found.answered(logprob))

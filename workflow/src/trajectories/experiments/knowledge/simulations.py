@@ -1,7 +1,7 @@
 """Answers of known truth in the shape of the sample at hand, for the calibration of the claims.
 
-A fact is known or not, and who does not know it guesses among the candidates. Facts of one cluster share a part (:data:`ICC`) of the variance
-of what decides whether, and when, they are known.
+A fact is known or not, and who does not know it guesses among the candidates. Facts of one cluster share a part (:data:`ICC`) of the
+variance of what decides whether, and when, they are known.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from trajectories.statistics.claims import objection, row
 
 TOLD = ", told so"
 NEVER = "never told"
+RAW = "raw ranks"
 
 
 def analyse(context: AnalysisContext, found: Findings) -> None:
@@ -52,24 +53,24 @@ def label(prompts: pd.DataFrame) -> np.ndarray:
     return (prompts["form"] + np.where(apart, TOLD, "")).to_numpy(dtype=object)
 
 
-def by_fact(one: Record, form: str) -> tuple[pd.Index, np.ndarray, np.ndarray]:
-    """Facts of a form (:func:`label`), share of their prompts that are answered (adjusted) [steps, facts], and chance [facts]."""
+def by_fact(one: Record, form: str, raw: bool = False) -> tuple[pd.Index, np.ndarray, np.ndarray]:
+    """Facts of a form (:func:`label`), share of their prompts that are answered [steps, facts], and chance [facts]."""
     prompts = one.asked.prompts
     chosen = np.flatnonzero(label(prompts) == form)
     number, facts = pd.factorize(prompts["fact_id"].to_numpy()[chosen])
     member = np.eye(len(facts))[number] if len(facts) else np.zeros((0, 0))
     each = np.maximum(member.sum(0), 1)
     chance = (prompts["chance"].to_numpy()[chosen] @ member) / each
-    return pd.Index(facts), one.adjusted[:, chosen].astype(float) @ member / each, chance
+    return pd.Index(facts), (one.raw if raw else one.adjusted)[:, chosen].astype(float) @ member / each, chance
 
 
-def paired(one: Record, form: str) -> Paired | None:
+def paired(one: Record, form: str, raw: bool = False) -> Paired | None:
     """The form seen in training and another form, of the same facts over training; None where the other was not asked.
 
     By two hops, the form to compare with is the fact given together with its object's own fact.
     """
-    shallow_id, shallow, shallow_chance = by_fact(one, SEEN)
-    facts, deep, chance = by_fact(one, form)
+    shallow_id, shallow, shallow_chance = by_fact(one, SEEN, raw)
+    facts, deep, chance = by_fact(one, form, raw)
     if not len(facts):
         return None
     place = shallow_id.get_indexer(facts)
@@ -80,7 +81,7 @@ def paired(one: Record, form: str) -> Paired | None:
         second = prompts[prompts["form"] == SECOND_FACT].reset_index()
         where = pd.Series(second["index"].to_numpy(), index=second["subject"])
         column = where.loc[own].to_numpy()
-        reference = reference * one.adjusted[:, column]
+        reference = reference * (one.raw if raw else one.adjusted)[:, column]
         reference_chance = reference_chance * one.asked.prompts["chance"].to_numpy()[column]
     about = one.asked.prompts.drop_duplicates("fact_id").set_index("fact_id").loc[facts].reset_index()
     return Paired(reference, deep, reference_chance, chance, clusters(about))
@@ -180,6 +181,9 @@ def _lost(one: Record, context: AnalysisContext, found: Findings, declared: dict
         claim, pair = declared[name], over_time.at(-1)
         result = effects.share_lost(pair)
         found.claims.append(row(claim, result, one.name, one.final))
+        said = paired(one, form, raw=True)
+        if said is not None:
+            found.claims.append(row(claim, effects.share_lost(said.at(-1)), one.name, one.final, RAW, role="descriptive"))
         simulate = partial(simulations.lost, real=pair, strata=strata(one, form))
         note = "Known in the form seen as often as in the sample, by how often facts are told; who does not know guesses."
         truths = (0.0, 0.5, 1.0, 2.0)
@@ -257,10 +261,11 @@ def _recovery(one: Record, found: Findings) -> None:
 def _notes(found: Findings) -> None:
     found.note(
         "A fact counts as given if the right candidate is the one whose log-probability is highest above its median over the other prompts "
-        "of the relation and phrasing (adjusted); raw ranks are given beside. The sum over an answer's tokens is compared, not their mean: "
-        "the adjustment removes what a longer answer costs whatever the subject."
+        "of the relation and phrasing (adjusted). Raw ranks tell what the model would say, and are given beside; but in a phrasing that "
+        "training never uses for a fact its answer is the rarer one, whoever it is said of. The sum over an answer's tokens is compared, "
+        "not their mean: the adjustment removes what a longer answer costs."
     )
     found.note(
-        "Chance-corrected accuracy is (accuracy - chance) / (1 - chance). Intervals and claims resample subjects where a subject has several "
-        "facts, else relations: they speak of facts like these in these relations, of this run and no other."
+        "Chance-corrected accuracy is (accuracy - chance) / (1 - chance). Intervals and claims resample subjects where a subject has "
+        "several facts, else relations: they speak of facts like these in these relations, of this run and no other."
     )

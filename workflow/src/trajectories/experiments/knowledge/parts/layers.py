@@ -89,7 +89,7 @@ def decide(one: Record, context: AnalysisContext, found: Findings, declared: dic
     note = "All intermediate layers have one true lag, so that choosing the first of them is put to the test."
     found.calibrands.append(Calibrand(claim, one.name, simulate, objection(result), note=note))
     found.note(
-        "Logit lens: the final norm and the output head read a layer as if it were the last; candidates' tokens after the first are scored "
-        "with the earlier ones given. The embedding is never the layer chosen. A layer that does not reach the criterion counts as reaching "
-        "it at the last checkpoint, so a lag is at least what is given."
+        "Logit lens: the final norm and the output head read a layer as if it were the last; candidates' tokens after the first are "
+        "scored with the earlier ones given. The embedding is never the layer chosen. A layer that does not reach the criterion counts as "
+        "reaching it at the last checkpoint, so a lag is at least what is given."
     )
