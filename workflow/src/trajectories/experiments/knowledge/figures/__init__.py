@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-<<<<<<< HEAD
-from trajectories.experiments.knowledge.figures import published
+from trajectories.experiments.knowledge.figures import facts, layers, published
 from trajectories.figures import Figure, FigureContext
 
-PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = (published.figures,)
-=======
-from trajectories.experiments.knowledge.figures import facts, layers
-from trajectories.figures import Figure, FigureContext
-
-PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = (facts.figures, layers.figures)
->>>>>>> knowledge
+PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = (facts.figures, layers.figures, published.figures)
 
 
 def figures(context: FigureContext) -> list[Figure]:
