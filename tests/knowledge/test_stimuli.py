@@ -24,7 +24,7 @@ def real(data_dir: Path) -> tuple[Stimuli, Tokenizer]:
         has_truth=False,
         tokenizer=lambda: tokenizer,
         data=lambda name: data_dir / name / "data",
-        settings=StimuliSettings(relations=8, phrasings=3),
+        settings=StimuliSettings(relations=8, phrasings=3, arithmetic={"problems": 0}),
     )
     return stimuli(context), tokenizer
 

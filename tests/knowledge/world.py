@@ -50,7 +50,8 @@ def truth(name: str) -> pd.DataFrame:
     """The planted tables; every mention stands in a row of its own."""
     table, second = facts.facts(PLAN, 1), facts.second_facts(PLAN, 1)
     if name != "fact_exposures":
-        return {"facts": table, "second_facts": second}[name]
+        none = pd.DataFrame({"canary_id": [], "input_ids": []})
+        return {"facts": table, "second_facts": second, "canaries": none}[name]
     told = pd.DataFrame([(s.source, s.variant) for s in facts.sentences(table, second)], columns=["fact_id", "variant"])
     told[["form", "phrasing"]] = told.pop("variant").str.split(" ", expand=True)
     return told.astype({"phrasing": int}).assign(row=np.arange(len(told)))

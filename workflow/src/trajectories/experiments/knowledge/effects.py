@@ -223,13 +223,15 @@ def lens_lag(
     Returns:
         The lag, and how often each layer is chosen over the resamples [layers].
     """
-    facts = {"n": len(labels), "n_clusters": len(np.unique(labels)), "method": "layer and output at one criterion, bootstrap over clusters"}
+    n_clusters = len(np.unique(labels))
+    method = "layer and output at one criterion, bootstrap over clusters"
+    facts: dict[str, Any] = {"n": len(labels), "n_clusters": n_clusters, "method": method}
     drawn = Resampled.of(labels, draws, generator)
     values = lens.astype(float)
     layers = lens.shape[1]
     output = drawn.levels(values[:, -1], chance)
     rule = criterion(least)
-    if rule.final_level(output)[0] < least or facts["n_clusters"] < LEAST_CLUSTERS or layers < 3:
+    if rule.final_level(output)[0] < least or n_clusters < LEAST_CLUSTERS or layers < 3:
         return Result(np.nan, problem=f"the final output is less than {least:g} above chance, so no time can be told", **facts), np.zeros(
             layers
         )

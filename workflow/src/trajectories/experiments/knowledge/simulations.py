@@ -50,8 +50,8 @@ def lost(generator: np.random.Generator, truth: float, *, real: Paired, strata: 
 def _paired(generator: np.random.Generator, share_lost: float, real: Paired, share: np.ndarray, latent: np.ndarray | None = None) -> Paired:
     known = ndtr(normal(generator, real.clusters) if latent is None else latent) < share
     deep = known & (ndtr(normal(generator, real.clusters)) >= share_lost)
-    answers = (_answers(generator, known, real.chance_shallow), _answers(generator, deep, real.chance_deep))
-    return Paired(*(a.astype(float) for a in answers), real.chance_shallow, real.chance_deep, real.clusters)
+    first, second = _answers(generator, known, real.chance_shallow), _answers(generator, deep, real.chance_deep)
+    return Paired(first.astype(float), second.astype(float), real.chance_shallow, real.chance_deep, real.clusters)
 
 
 def narrower(generator: np.random.Generator, truth: float, *, larger: Paired, smaller: Paired, strata: np.ndarray) -> Result:
@@ -86,8 +86,10 @@ def later(
     since = _since(generator, shares[0], real.clusters, middle)
     kept = generator.random(len(since)) < np.divide(shares[1], shares[0], out=np.zeros_like(since), where=shares[0] > 0)
     deep = np.where(kept, since + truth, np.inf)
-    answers = [_over_time(generator, s, c, doublings) for s, c in ((since, real.chance_shallow), (deep, real.chance_deep))]
-    return effects.lag(Paired(*answers, real.chance_shallow, real.chance_deep, real.clusters), doublings, least, DRAWS, generator)
+    first = _over_time(generator, since, real.chance_shallow, doublings)
+    second = _over_time(generator, deep, real.chance_deep, doublings)
+    paired = Paired(first, second, real.chance_shallow, real.chance_deep, real.clusters)
+    return effects.lag(paired, doublings, least, DRAWS, generator)
 
 
 def layers(
