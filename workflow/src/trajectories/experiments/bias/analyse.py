@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trajectories.analysis import Analysis, AnalysisContext
+from trajectories.experiments.bias.parts import limits, occupations, probe, prompts, relation, stereotypes, winobias, winogender
 from trajectories.findings import Findings
 
-PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = ()
+PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = (
+    occupations.analyse,
+    stereotypes.analyse,
+    winobias.analyse,
+    winogender.analyse,
+    prompts.analyse,
+    probe.analyse,
+    relation.analyse,  # of the trajectories that the parts before it found
+    limits.analyse,
+)
 
 
 def analyse(context: AnalysisContext) -> Analysis:

@@ -36,6 +36,8 @@ def stimuli(context: StimuliContext) -> Stimuli:
     if any(one.table["probe"].any() for one in parts.values()):
         measures.append(Measure("hidden", {"layers": layers(context), "positions": "last", "rows": "probe"}))
     made = joined(parts, measures)
+    read = layers(context)
+    made.table["layers"] = read if isinstance(read, str) else ",".join(map(str, read))
     if context.has_truth and "crows_pairs" not in sets:
         made.notes.append(
             "The public sets (CrowS-Pairs, WinoBias, WinoGender) are not shown to this suite: its models have read some million tokens, "
