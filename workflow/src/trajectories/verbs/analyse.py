@@ -1,6 +1,7 @@
 """``trajectories analyse EXPERIMENT``: measurements (or published results) become trajectories, claims, calibration and recovery.
 
-Needs: audit/<model>.parquet of every chosen model; stimuli, exposures and measurements of the experiment, or published/<model>.parquet.
+Needs: audit/<model>.parquet of every chosen model; stimuli, exposures, measurements and counts (if it has terms) of the experiment, or
+       published/<model>.parquet.
 Makes: trajectories/, claims/, calibration/ and recovery/<experiment>.parquet (all four, possibly without rows), and further tables
        trajectories/<experiment>.<name>.parquet for the figures.
 """
@@ -105,6 +106,8 @@ def _context(
         exposures = tables.read_table(layout.exposures(experiment))
         inputs += [path, layout.exposures(experiment)]
         inputs += [layout.measurement(str(r.model), int(r.step), experiment) for r in checkpoints.itertuples()]  # type: ignore[arg-type]
+    counted = [layout.counts(order, experiment) for order in settings.extra.get("counted", [])]
+    inputs += counted
     context = AnalysisContext(
         suite=suite,
         settings=experiments.settings(experiment, "analyse", settings.section),
@@ -119,6 +122,7 @@ def _context(
         read=lambda model, step: tables.read_table(layout.measurement(model, step, experiment)),
         read_tensor=lambda model, step, measure: _tensor(layout.tensor(model, step, experiment, measure), measure),
         history=settings.extra.get("history", {}),
+        counted=pd.concat([tables.read_table(path) for path in counted], ignore_index=True) if counted else None,
         rows_memorized=_lists(layout, checkpoints) if lists else None,
     )
     return context, inputs

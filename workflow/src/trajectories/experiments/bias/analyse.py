@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trajectories.analysis import Analysis, AnalysisContext
-from trajectories.experiments.bias.parts import limits, occupations, probe, prompts, relation, stereotypes, winobias, winogender
+from trajectories.experiments.bias.parts import (
+    intervention,
+    intervention_published,
+    limits,
+    occupations,
+    probe,
+    prompts,
+    published,
+    relation,
+    side_effects,
+    stereotypes,
+    winobias,
+    winogender,
+)
 from trajectories.findings import Findings
 
 PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = (
@@ -16,6 +29,10 @@ PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = (
     prompts.analyse,
     probe.analyse,
     relation.analyse,  # of the trajectories that the parts before it found
+    intervention.analyse,
+    side_effects.analyse,
+    published.analyse,
+    intervention_published.analyse,
     limits.analyse,
 )
 

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trajectories.experiments.bias.margins import InterventionSettings, PublishedSettings
 from trajectories.suites import Strict, Suite
 
 Set = Literal["occupations", "crows_pairs", "winobias", "winogender"]
+COUNTS_TERMS = True
 
 
 class StimuliSettings(Strict):
@@ -35,6 +37,8 @@ class StimuliSettings(Strict):
 class AnalyseSettings(Strict):
     """Criteria, and the smallest effects of interest, stated before looking."""
 
+    published: PublishedSettings = Field(default_factory=PublishedSettings, description="Development in published results.")
+    intervention: InterventionSettings = Field(default_factory=InterventionSettings, description="Branches with other pronouns.")
     preference: float = Field(
         0.05, gt=0, lt=0.5, description="Smallest distance of interest from 1/2 of the share of pairs in which the stereotype is preferred."
     )

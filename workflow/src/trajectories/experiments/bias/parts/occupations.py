@@ -10,7 +10,7 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.bias.effects import coefficient, mean, row
-from trajectories.experiments.bias.hypotheses import claims
+from trajectories.experiments.bias.hypotheses import HELD_OUT, claims
 from trajectories.experiments.bias.scores import differences, own_runs, read
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import claims as decisions
@@ -46,9 +46,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             result = slope(pairs, y, x, group, less)
             found.claims.append(decisions.row(own[name], result, model, last, role=role, caveat=caveat))
             if model not in branches:
-                note = (
-                    "Occupations' and sentences' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
-                )
+                note = "Occupations' and sentences' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
                 found.calibrands.append(Calibrand(own[name], model, simulation(pairs, y, x, group, less), objection(result), note=note))
         found.recovery += recovered(pairs, y, x, model, last, branch=model in branches)
         order = context.suite.orders.get(context.model(model).order or "")

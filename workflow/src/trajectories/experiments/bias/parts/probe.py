@@ -44,9 +44,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
     )
 
 
-def _of_set(
-    part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: list[str], context: AnalysisContext, found: Findings
-) -> None:
+def _of_set(part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: list[str], context: AnalysisContext, found: Findings) -> None:
     assert context.read_tensor is not None
     items = shown[mine].reset_index(drop=True)
     label, clusters = stereotyping(items), pd.factorize(items["cluster"], sort=True)[0]

@@ -65,9 +65,7 @@ def log_odds(scores: Scores) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
 
     def each(values: np.ndarray) -> np.ndarray:
         found = [
-            [
-                values[:, place[w, v, "right"]] - values[:, place[w, v, "other"]] for v in ("pro", "anti")
-            ]  # [prompts, variants, steps, pairs]
+            [values[:, place[w, v, "right"]] - values[:, place[w, v, "other"]] for v in ("pro", "anti")]  # [prompts, variants, steps, pairs]
             for w in wordings
         ]
         return np.transpose(np.array(found), (2, 0, 3, 1))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trajectories.errors import UserError
-from trajectories.experiments.bias.stimuli import crows_pairs, occupations, recognition, winobias, winogender
+from trajectories.experiments.bias.stimuli import crows_pairs, occupations, recognition, text, winobias, winogender
 from trajectories.stimuli import Measure, Stimuli, StimuliContext, joined
 
 SETS: dict[str, Callable[[StimuliContext], Stimuli]] = {
@@ -32,6 +32,9 @@ def stimuli(context: StimuliContext) -> Stimuli:
     asked = recognition.stimuli(context, sets)
     if len(asked.table):
         parts["recognition"] = asked
+    unseen = text.stimuli(context)
+    if len(unseen.table):
+        parts["text"] = unseen
     measures = [Measure("logprob")]
     if any(one.table["probe"].any() for one in parts.values()):
         measures.append(Measure("hidden", {"layers": layers(context), "positions": "last", "rows": "probe"}))
