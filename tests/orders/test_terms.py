@@ -31,9 +31,7 @@ def random_case(seed: int) -> tuple[np.ndarray, dict[str, list[list[int]]], list
     """Few tokens, so that everything overlaps, and terms that share sequences, prefixes and tokens."""
     random = np.random.default_rng(seed)
     rows = random.integers(0, 5, (int(random.integers(1, 30)), int(random.integers(2, 40)))).astype(np.uint16)
-    sequences = {
-        f"t{i}": [random.integers(0, 5, random.integers(1, 6)).tolist() for _ in range(random.integers(1, 4))] for i in range(12)
-    }
+    sequences = {f"t{i}": [random.integers(0, 5, random.integers(1, 6)).tolist() for _ in range(random.integers(1, 4))] for i in range(12)}
     pairs = [(a, b) for a, b in product(sequences, repeat=2) if random.random() < 0.2]
     return rows, sequences, pairs
 

@@ -154,7 +154,7 @@ def terms_table(stimuli: Stimuli) -> pd.DataFrame:
 
 
 def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -> None:
-    """Write ``exposures/`` and ``terms/<experiment>.parquet``, then ``stimuli/<experiment>.parquet`` with the measures asked for in its metadata."""
+    """Write ``exposures/`` and ``terms/<experiment>.parquet``, then ``stimuli/<experiment>.parquet``, with what is measured in its metadata."""
     used: list[Path] = []
     stimuli: Stimuli = experiments.part(experiment, "stimuli")(context(settings, layout, machine, experiment, used.append))
     stimuli.check()
