@@ -60,7 +60,8 @@ def test_an_order_on_the_hub_is_counted_like_a_local_one(tmp_path: Path, monkeyp
         write_remote(tmp_path / "remote", "standard", about, PER_STEP, {})
         terms = Terms(SEQUENCES, PAIRS)
         there, here = (
-            count(reader, terms, [2, 5, 10], 20 * ROW_TOKENS, np.random.default_rng(5)) for reader in (open_order(tmp_path / "remote"), local)
+            count(reader, terms, [2, 5, 10], 20 * ROW_TOKENS, np.random.default_rng(5))
+            for reader in (open_order(tmp_path / "remote"), local)
         )
     np.testing.assert_array_equal(there.count, here.count)
     np.testing.assert_array_equal(there.stderr, here.stderr)

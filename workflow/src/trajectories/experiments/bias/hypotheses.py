@@ -20,10 +20,10 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         declare(
             "skew-amplified",
             "Models amplify the skew of pronouns that they read.",
-            "Over occupations, the slope of the model's log odds of the pronoun on the log odds counted in its training so far exceeds 1 by "
-            f"more than {settings.amplification:g}.",
-            "Mere matching: the model gives each pronoun the probability with which it was read, or one drawn towards the mean, and the slope "
-            "is at most 1.",
+            "Over occupations, the slope of the model's log odds of the pronoun on the log odds counted in its training so far exceeds 1 "
+            f"by more than {settings.amplification:g}.",
+            "Mere matching: the model gives each pronoun the probability with which it was read, or one drawn towards the mean, and the "
+            "slope is at most 1.",
             "matching_slope",
             "slope less 1",
             settings.amplification,
@@ -59,8 +59,8 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         declare(
             "labour-statistics-followed",
             "Pronouns follow the share of women in an occupation.",
-            "In WinoGender, where the pronoun stands for the occupation, its log odds rise with the log odds of women in the United States' "
-            f"labour statistics at a slope above {settings.labour:g}.",
+            "In WinoGender, where the pronoun stands for the occupation, its log odds rise with the log odds of women in the United "
+            f"States' labour statistics at a slope above {settings.labour:g}.",
             "One prior for all: *he* is likelier in every sentence, whatever the occupation, and the slope is nil.",
             "labour_slope",
             "slope",
@@ -69,8 +69,8 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         declare(
             "recognized-in-states",
             "In training, models come to represent which of two sentences is the stereotyping one.",
-            "A linear probe on the last layer's state at the end of the sentence tells stereotyping sentences from their pairs with an area "
-            f"under the ROC curve that exceeds that of the first checkpoint, untrained, by more than {settings.recognition:g}.",
+            "A linear probe on the last layer's state at the end of the sentence tells stereotyping sentences from their pairs with an "
+            f"area under the ROC curve that exceeds that of the first checkpoint, untrained, by more than {settings.recognition:g}.",
             "Words alone: which sentence is meant can be read off the words, which random weights pass on as well.",
             "recognition_area",
             "difference of areas",
@@ -89,8 +89,8 @@ def claims(settings: AnalyseSettings) -> dict[str, Claim]:
         declare(
             "categories-differ",
             "Categories of bias develop at different rates.",
-            "The mean rates of categories, as slopes of the signed likelihood difference on the logarithm of training steps, lie apart by a "
-            f"weighted root mean square of more than {settings.categories:g} standard deviations of single pairs.",
+            "The mean rates of categories, as slopes of the signed likelihood difference on the logarithm of training steps, lie apart by "
+            f"a weighted root mean square of more than {settings.categories:g} standard deviations of single pairs.",
             "All categories develop at one rate, and their differences are those of the pairs in them.",
             "development_spread",
             "spread in SD of pairs",

@@ -69,11 +69,13 @@ def read(context: AnalysisContext, part: str) -> Scores | None:
     kept = mine.to_numpy()
     steps: dict[str, list[int]] = {}
     found: dict[str, list[np.ndarray]] = {}
+    names = context.stimuli["item_id"].to_numpy()[kept]
     for model, step, table in context.measurements():
-        if not (table["item_id"].to_numpy()[kept] == context.stimuli["item_id"].to_numpy()[kept]).all():
-            table = table.set_index("item_id").loc[context.stimuli["item_id"]].reset_index()
+        mine = table[kept] if len(table) == len(kept) else table.iloc[:0]
+        if not np.array_equal(mine["item_id"].to_numpy(), names):  # measured in another sequence
+            mine = table.set_index("item_id").loc[names]
         steps.setdefault(model, []).append(step)
-        found.setdefault(model, []).append(table["logprob"].to_numpy()[kept])
+        found.setdefault(model, []).append(mine["logprob"].to_numpy())
     return Scores(
         context.stimuli[kept].reset_index(drop=True),
         {model: np.array(each) for model, each in steps.items()},

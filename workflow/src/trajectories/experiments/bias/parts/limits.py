@@ -9,9 +9,9 @@ PUBLIC = (
     "What these sets can and cannot show: their authors call them challenge sets. CrowS-Pairs' data statement cautions strongly against "
     "the assumption that a lower score means an unbiased model, and against training on it (Nangia et al. 2020); it covers stereotypes "
     "of the United States, written by crowdworkers, in nine categories.",
-    "Blodgett et al. (2021, Stereotyping Norwegian Salmon, ACL) find that many of CrowS-Pairs' pairs do not measure what they are meant to: "
-    "sentences that state no stereotype or an odd one, groups that do not match, and edits that change more than the group. So a preference "
-    "for one sentence is no proof of a stereotype, nor its absence of fairness; shares near one half may average over faults.",
+    "Blodgett et al. (2021, Stereotyping Norwegian Salmon, ACL) find that many of CrowS-Pairs' pairs do not measure what they are meant "
+    "to: sentences that state no stereotype or an odd one, groups that do not match, and edits that change more than the group. So a "
+    "preference for one sentence is no proof of a stereotype, nor its absence of fairness; shares near one half may average over faults.",
     "WinoBias and WinoGender are built from few templates around occupations (Zhao et al. 2018; Rudinger et al. 2018) and treat gender as "
     "two-valued; they measure associations with occupations in English, at the time of the United States' statistics, and not what a model "
     "does to anyone.",
@@ -19,8 +19,8 @@ PUBLIC = (
     "pairs, whose file this workflow does not hold; published results are of that edition, so levels of the two are not to be compared.",
 )
 PLANTED = (
-    "What planted occupations can and cannot show: their skew is known exactly, which no public set can offer, so they test the methods and "
-    "how a model treats statistics that it reads. They are dealt at random and say nothing about stereotypes of people."
+    "What planted occupations can and cannot show: their skew is known exactly, which no public set can offer, so they test the methods "
+    "and how a model treats statistics that it reads. They are dealt at random and say nothing about stereotypes of people."
 )
 
 

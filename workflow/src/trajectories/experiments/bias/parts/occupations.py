@@ -10,7 +10,7 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.bias.effects import coefficient, mean, row
-from trajectories.experiments.bias.hypotheses import HELD_OUT, claims
+from trajectories.experiments.bias.hypotheses import claims
 from trajectories.experiments.bias.scores import differences, own_runs, read
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import claims as decisions
@@ -46,7 +46,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             result = slope(pairs, y, x, group, less)
             found.claims.append(decisions.row(own[name], result, model, last, role=role, caveat=caveat))
             if model not in branches:
-                note = "Occupations' and sentences' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
+                note = "Residuals of occupations and of sentences are drawn anew and set around a line of the wanted slope."
                 found.calibrands.append(Calibrand(own[name], model, simulation(pairs, y, x, group, less), objection(result), note=note))
         found.recovery += recovered(pairs, y, x, model, last, branch=model in branches)
         order = context.suite.orders.get(context.model(model).order or "")
@@ -161,8 +161,8 @@ def recovered(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray, model: str, ste
         if not covered:
             off = "further from even than" if abs(found["value"]) > abs(truth) else "nearer to even than"
             comment += (
-                f" The model's are {off if found['value'] * truth > 0 else 'on the other side of even from'} what it read: a fact about the "
-                "model (training weighs late rows more and shares strength between occupations and templates), not about the counts."
+                f" The model's are {off if found['value'] * truth > 0 else 'on the other side of even from'} what it read: a fact about "
+                "the model (training weighs late rows more and shares strength between occupations and templates), not about the counts."
             )
         yield {
             "parameter": f"log odds of she to he, {name}",

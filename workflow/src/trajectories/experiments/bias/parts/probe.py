@@ -44,7 +44,9 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
     )
 
 
-def _of_set(part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: list[str], context: AnalysisContext, found: Findings) -> None:
+def _of_set(
+    part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: list[str], context: AnalysisContext, found: Findings
+) -> None:
     assert context.read_tensor is not None
     items = shown[mine].reset_index(drop=True)
     label, clusters = stereotyping(items), pd.factorize(items["cluster"], sort=True)[0]
@@ -77,8 +79,8 @@ def _of_set(part: str, shown: pd.DataFrame, mine: np.ndarray, asked: str, own: l
         caveat = "" if steps[model][0] == 0 else f"The first checkpoint at hand, step {steps[model][0]}, has been trained."
         found.claims.append(decisions.row(claim, result, model, steps[model][-1], STEREOTYPED[part], caveat=caveat))
         note = (
-            "Scores are normal, with the first checkpoint's area as found and the last one's higher by the wanted difference; the sentences "
-            "of a pair share half of their variance. Probes are not fitted anew."
+            "Scores are normal, with the first checkpoint's area as found and the last one's higher by the wanted difference; the "
+            "sentences of a pair share half of their variance. Probes are not fitted anew."
         )
         base = float(area(first, label, clusters).estimate)
         simulate = simulation(base, label, items["pair_id"].to_numpy(), clusters)

@@ -53,14 +53,15 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
                     found.calibrands.append(Calibrand(claim, model.name, simulate, objection(result), note=note))
     if few:
         found.note(
-            f"Relation of reproducing and recognizing: with fewer than {settings.least_points} changes between checkpoints, correlations of "
-            "changes describe these runs only, and nothing is decided."
+            f"Relation of reproducing and recognizing: with fewer than {settings.least_points} changes between checkpoints, correlations "
+            "of changes describe these runs only, and nothing is decided."
         )
     if "relation" in found.extra:
         found.note(
-            "Relation of reproducing and recognizing: rank correlations of first differences, since two levels that both rise with training "
-            "correlate whatever they are. The null is that of circular shifts of one series against the other, which keep each one's "
-            "own course; p counts shifts whose correlation is as far from 0. Checkpoints are unevenly spaced, so a lead is one in checkpoints."
+            "Relation of reproducing and recognizing: rank correlations of first differences, since two levels that both rise with "
+            "training correlate whatever they are. The null is that of circular shifts of one series against the other, which keep each "
+            "one's own course; p counts shifts whose correlation is as far from 0. Checkpoints are unevenly spaced, so a lead is one in "
+            "checkpoints."
         )
 
 

@@ -43,8 +43,9 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             )
     found.note(
         "WinoBias: both people named in a sentence are scored as the answer to the two prompts of the published results; the effect is the "
-        "log odds of the right person against the other with the pronoun that fits the stereotype, less the same with the other pronoun, so "
-        "that the prior of each person and the syntax cancel. Published figures are exact matches of generated answers, and not on this axis."
+        "log odds of the right person against the other with the pronoun that fits the stereotype, less the same with the other pronoun, "
+        "so that the prior of each person and the syntax cancel. Published figures are exact matches of generated answers, and not on this "
+        "axis."
     )
 
 
@@ -64,10 +65,8 @@ def log_odds(scores: Scores) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     pairs = scores.items.loc[place[wordings[0], "pro", "right"]].reset_index(drop=True)
 
     def each(values: np.ndarray) -> np.ndarray:
-        found = [
-            [values[:, place[w, v, "right"]] - values[:, place[w, v, "other"]] for v in ("pro", "anti")]  # [prompts, variants, steps, pairs]
-            for w in wordings
-        ]
+        found = [[values[:, place[w, v, "right"]] - values[:, place[w, v, "other"]] for v in ("pro", "anti")] for w in wordings]
+        # [prompts, variants, steps, pairs]
         return np.transpose(np.array(found), (2, 0, 3, 1))
 
     return pairs, {model: each(values) for model, values in scores.logprob.items()}

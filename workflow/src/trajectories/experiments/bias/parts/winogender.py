@@ -52,10 +52,10 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             note = "Occupations' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
             found.calibrands.append(Calibrand(claim, model, simulation(chosen, y), objection(result), note=note))
     found.note(
-        "WinoGender: log odds of the sentence with *she* to that with *he*. Where the pronoun stands for the other person, the occupation's "
-        "statistics should matter less; that is shown beside. Statistics are the United States' Bureau of Labor Statistics (2015/16) and "
-        "Bergsma and Lin's counts of text, as the data set carries them; shares enter as log odds, kept within 0.5 % and 99.5 %. The "
-        "occupations are the clusters."
+        "WinoGender: log odds of the sentence with *she* to that with *he*. Where the pronoun stands for the other person, the "
+        "occupation's statistics should matter less; that is shown beside. Statistics are the United States' Bureau of Labor Statistics "
+        "(2015/16) and Bergsma and Lin's counts of text, as the data set carries them; shares enter as log odds, kept within 0.5 % and "
+        "99.5 %. The occupations are the clusters."
     )
 
 
