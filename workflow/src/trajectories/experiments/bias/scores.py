@@ -102,10 +102,20 @@ def stereotyped(context: AnalysisContext) -> Iterator[Pairs]:
             table, found = differences(scores, "feminine", "masculine")
             sign = table["category"].map({"feminine": 1.0, "masculine": -1.0}).fillna(0).to_numpy()
             kept = sign != 0
+            table = table.assign(category=skews(context, table["cluster"]))
             table, found = table[kept].reset_index(drop=True), {m: (d * sign)[:, kept] for m, d in found.items()}
         else:
             table, found = differences(scores, "more", "less")
         yield Pairs(part, table[["pair_id", "category", "cluster", "setting", "held_out"]], scores.steps, found)
+
+
+def skews(context: AnalysisContext, occupations: pd.Series) -> pd.Series:
+    """The categories of planted occupations: the share of the pronoun that each has more often, whichever it is.
+
+    Occupations with *she* and with *he* stand in each alike, so that what a model thinks of either pronoun cancels.
+    """
+    share = context.truth("occupations").set_index("occupation")["share_planned"].loc[occupations].to_numpy()
+    return pd.Series([f"skewed {100 * max(s, 1 - s):.0f} to {100 * min(s, 1 - s):.0f}" for s in share], index=occupations.index)
 
 
 def own_runs(context: AnalysisContext) -> list[Model]:

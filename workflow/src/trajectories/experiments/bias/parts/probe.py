@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.bias.effects import area, area_difference, row
+from trajectories.experiments.bias.effects import area, area_difference, mean, row
 from trajectories.experiments.bias.hypotheses import claims
 from trajectories.experiments.bias.parts.prompts import binormal
-from trajectories.experiments.bias.scores import STEREOTYPED, own_runs
+from trajectories.experiments.bias.scores import STEREOTYPED, own_runs, skews
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import claims as decisions
 from trajectories.statistics.claims import Result, objection
 
 PROBE, CONTROL = "probe", "probe, control labels"
+DEALS = 8
+"""Dealings of control labels; a single one may go with the pronoun, and its area would then lie off 1/2 by luck."""
 
 
 def layer(number: int) -> str:
@@ -38,9 +40,10 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         _of_set(part, shown, mine, asked, own, context, found)
     found.note(
         "Recognizing by a probe: logistic regression with a ridge penalty on standardised hidden states at each sentence's last token, "
-        f"{context.settings.folds}-fold cross-validation with the sentences of a pair, and those of an occupation, in one fold. The last "
-        "layer decides, as said before looking. Control labels deal the two labels of each pair by a coin (control task: Hewitt and Liang "
-        "2019, EMNLP); the first checkpoint, untrained, tells what words alone give. Intervals take the fitted probes as they are."
+        f"{context.settings.folds}-fold cross-validation with the sentences of a pair, and those of an occupation, in one fold, and each "
+        "category in all folds alike. The last layer decides, as said before looking. Control labels deal the two labels of each pair by a "
+        "coin (control task: Hewitt and Liang 2019, EMNLP), at the first and the last checkpoint; the first one, untrained, tells what words "
+        "alone give. Intervals of areas take the fitted probes as they are."
     )
 
 
@@ -50,7 +53,12 @@ def _of_set(
     assert context.read_tensor is not None
     items = shown[mine].reset_index(drop=True)
     label, clusters = stereotyping(items), pd.factorize(items["cluster"], sort=True)[0]
-    control = dealt(items["pair_id"].to_numpy(), label, context.generator(f"bias control {part}"))
+    generator = context.generator(f"bias control {part}")
+    control = [dealt(items["pair_id"].to_numpy(), label, generator) for _ in range(DEALS)]
+    ends = context.checkpoints.groupby("model")["step"].agg(["min", "max"]).T.to_dict("list")
+    fold = dealt_to_folds(clusters, items["category"].to_numpy(), context.settings.folds, context.generator(f"bias folds {part}"))
+    if part == "occupations":
+        items = items.assign(category=skews(context, items["cluster"]))
     levels = {"category": "category"} | ({"direction": "setting"} if part == "crows_pairs" else {})
     settings = context.settings
     kept: dict[str, list[np.ndarray]] = {}
@@ -61,15 +69,17 @@ def _of_set(
         last = states.shape[1] - 1
         place = {"model": model, "step": int(step), "metric": "recognition_area"}
         for i, number in enumerate(numbers):
-            scores = out_of_fold(states[:, i], label, clusters, settings.folds, settings.penalty, context.seed)
+            scores = out_of_fold(states[:, i], label, fold, settings.penalty)
             at = place | {"level": "set", "group": STEREOTYPED[part], "setting": layer(number)}
             found.trajectories.append(at | row(area(scores, label, clusters)))
         kept.setdefault(model, []).append(scores)
         steps.setdefault(model, []).append(int(step))
         found.trajectories += [place | r for r in _by_group(part, items, scores, label, clusters, levels)]
-        random = out_of_fold(states[:, last], control, clusters, settings.folds, settings.penalty, context.seed)
-        at = place | {"level": "set", "group": STEREOTYPED[part], "setting": CONTROL}
-        found.trajectories.append(at | row(area(random, control, clusters)))
+        if step in ends[model]:
+            areas = [area(out_of_fold(states[:, last], one, fold, settings.penalty), one, clusters).estimate for one in control]
+            at = place | {"level": "set", "group": STEREOTYPED[part], "setting": CONTROL}
+            plain = row(mean(np.array(areas), np.arange(len(areas))))
+            found.trajectories.append(at | plain | {"n": len(label), "method": f"mean over {DEALS} dealings of the labels, t"})
     claim = claims(settings)["recognized-in-states"]
     for model in own:
         if len(steps.get(model, [])) < 2:
@@ -105,30 +115,42 @@ def named(asked: str, layers: int, found: int) -> list[int]:
     return [int(text) % (layers + 1) for text in asked.split(",")]
 
 
-def out_of_fold(x: np.ndarray, label: np.ndarray, groups: np.ndarray, folds: int, penalty: float, seed: int) -> np.ndarray:
-    """Scores from probes that were fitted without the unit's group.
+def dealt_to_folds(groups: np.ndarray, kind: np.ndarray, folds: int, generator: np.random.Generator) -> np.ndarray:
+    """The fold of each unit [n]: whole groups are dealt in turn, those of each kind by themselves.
+
+    Folds with more of one kind than the rest would mislead a probe: where more training occupations go with *he*, *he* looks like what
+    fits, and the occupations left out, which go with *she*, would be told worse than by chance.
+    """
+    fold = np.zeros(len(groups), int)
+    for name in np.unique(kind):
+        mine = generator.permutation(np.unique(groups[kind == name]))
+        place = dict(zip(mine.tolist(), (np.arange(len(mine)) % folds).tolist(), strict=True))
+        fold[kind == name] = [place[g] for g in groups[kind == name].tolist()]
+    return fold
+
+
+def out_of_fold(x: np.ndarray, label: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
+    """Scores from probes that were fitted without the unit's fold.
 
     Args:
         x: hidden states [n, width].
         label: bool [n].
-        groups: numbers; a group is never on both sides [n].
-        folds, penalty: of the cross-validation and of the ridge penalty (inverse strength).
-        seed: of the dealing of groups to folds.
+        fold: from :func:`dealt_to_folds` [n].
+        penalty: inverse strength of the ridge penalty.
 
     Returns:
-        Log odds [n]; 0 where a state is constant over all units, which tells nothing.
+        Log odds [n]; 0 where the states are constant over all units, which tells nothing.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold
 
     x = np.asarray(x, dtype=np.float64)
     scores = np.zeros(len(x))
-    folds = min(folds, len(np.unique(groups)))
-    for train, test in GroupKFold(folds, shuffle=True, random_state=seed).split(x, label, groups):
+    for number in np.unique(fold):
+        train, test = fold != number, fold == number
         centre, scale = x[train].mean(axis=0), x[train].std(axis=0)
         usable = scale > 1e-12 * max(float(np.abs(centre).max()), 1e-12)
-        if not usable.any():
+        if not usable.any() or len(np.unique(label[train])) < 2:
             continue
         standard = (x[:, usable] - centre[usable]) / scale[usable]
         with warnings.catch_warnings():
