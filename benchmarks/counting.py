@@ -3,8 +3,7 @@
     python benchmarks/counting.py --tokens 500000000 --terms 1000 --pairs 1000
 
 writes an order whose tokens have a natural language's frequencies (Zipf) into a temporary folder, takes terms of one to four tokens from
-its own rows, so that they occur, and counts them, first alone, then with pairs. Times are of reading and counting; making the order is
-left out. Memory is the process's peak, which making the order is part of.
+its own rows, so that they occur, and counts them, first alone, then with pairs. Times are of reading and counting alone.
 """
 
 from __future__ import annotations

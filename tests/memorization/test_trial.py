@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from trajectories.analysis import AnalysisContext
+from trajectories.experiments.memorization import analyse
 from trajectories.experiments.memorization.arms import base_order, cells, trials
 from trajectories.experiments.memorization.effects import Block, effect, simulation
 from trajectories.experiments.memorization.figures.trial import figures
@@ -296,3 +298,17 @@ def test_figures_show_arms_and_runs_and_none_are_drawn_without_a_trial() -> None
         assert figure.chart.to_dict()["$schema"]
         assert figure.caption.endswith(".")
     assert figures(replace(context, extra=lambda name: {}[name])) == []
+
+
+def test_branches_of_a_trials_runs_are_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def runs(_: object, without: list[str]) -> list[Run]:
+        asked.append(without)
+        return []
+
+    monkeypatch.setattr(analyse, "runs", runs)
+    monkeypatch.setattr(analyse, "ACROSS_MODELS", ())
+    for name in ("nano-trial", "nano"):
+        analyse._measured(SimpleNamespace(suite=load_suite(name)), Findings())  # type: ignore[arg-type]
+    assert asked == [["swapped-cosine-1", "swapped-cosine-2", "swapped-cosine-3"], []]

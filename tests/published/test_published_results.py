@@ -32,12 +32,13 @@ def blimp(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["task"].str.startswith("blimp_") & (table["metric"] == "acc")]
 
 
-@pytest.mark.parametrize("model", V0.models, ids=lambda m: m.name)
+@pytest.mark.parametrize("model", [m for m in V0.models if m.parent is None], ids=lambda m: m.name)
 def test_blimp_of_the_first_release_is_15_true_steps_of_67_paradigms_of_1000_items(model: Model, results: Path) -> None:
     table = blimp(collect(model.name, results).table)
     if model.name in ("pythia-2.8b-v0", "pythia-160m-deduped-v0", "pythia-12b-deduped-v0") and table.empty:
         pytest.skip(f"{model.name} is not among the local results")
-    assert sorted(table["step"].unique()) == model.all_steps
+    assert table["step"].nunique() == 15
+    assert set(table["step"]) <= set(model.all_steps)
     assert table.groupby("step").size().unique().tolist() == [67]
     assert table["n"].unique().tolist() == [1000]
     assert not table.duplicated(["step", "task", "num_fewshot"]).any()

@@ -148,7 +148,7 @@ def test_a_first_release_model_is_as_the_settings_inside_its_results_say(model: 
 def test_the_first_release_is_the_same_in_its_own_suites_and_in_its_published_results() -> None:
     published = load_suite("pythia-v0-published")
     models = [m for s in ("pythia-v0", "pythia-v0-deduped") for m in load_suite(s).models]
-    assert [m.name for m in published.models] == [m.name for m in models]
+    assert [m.name for m in published.models if m.parent is None] == [m.name for m in models]
     for mine in models:
         theirs = published.model(mine.name)
         same = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def pieces(sizes: Sequence[int], start: int, stop: int) -> list[tuple[int, int, 
 
 
 class LocalShards:
-    """Shards in a folder. They are read, not mapped: pages of a mapped file would count as this process's memory.
+    """Shards in a folder. They are not memory-mapped: pages of a long order would count as memory of the job that reads it.
 
     Args:
         folder: where the shards lie.
@@ -64,14 +65,16 @@ class LocalShards:
 
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """As :meth:`Source.read`."""
-        return [self._read(start, stop) for start, stop in ranges]
+        with ExitStack() as stack:
+            files: dict[int, BinaryIO] = {}
 
-    def _read(self, start: int, stop: int) -> bytes:
-        parts = []
-        for file, first, end in pieces(self._sizes, start, stop):
-            path = self._folder / self._shards[file]["name"]
-            parts.append(np.fromfile(path, np.uint8, end - first, offset=first).tobytes())
-        return b"".join(parts)
+            def piece(shard: int, first: int, end: int) -> bytes:
+                if shard not in files:
+                    files[shard] = stack.enter_context(open(self._folder / self._shards[shard]["name"], "rb"))
+                files[shard].seek(first)
+                return files[shard].read(end - first)
+
+            return [b"".join(piece(*part) for part in pieces(self._sizes, *bounds)) for bounds in ranges]
 
     def verify(self) -> None:
         """As :meth:`Source.verify`."""

@@ -50,19 +50,31 @@ def auc(score: np.ndarray, label: np.ndarray, clusters: np.ndarray) -> Estimate:
     Args:
         score, label, clusters: of each unit [n]; ``label`` is bool, ``clusters`` integers from 0.
     """
-    score, label = np.asarray(score, dtype=float), np.asarray(label, dtype=bool)
+    label = np.asarray(label, dtype=bool)
     m, k = int(label.sum()), int((~label).sum())
     method = "Mann and Whitney's area, clustered (Obuchowski 1997)"
     if m < LEAST or k < LEAST:
         return Estimate(math.nan, n=len(label), method=method)
+    area, influence = area_influence(score, label)
+    stderr = _stderr(influence, clusters)
+    return _bounded(area, stderr, len(label), method)
+
+
+def area_influence(score: np.ndarray, label: np.ndarray) -> tuple[float, np.ndarray]:
+    """Area under the ROC curve, and what each unit adds to its error [n] (DeLong et al. 1988, *Biometrics* 44).
+
+    Args:
+        score: of each unit [n].
+        label: whether a unit belongs to the class that should score higher, bool [n]; both classes are there.
+    """
+    score, label = np.asarray(score, dtype=float), np.asarray(label, dtype=bool)
+    m, k = int(label.sum()), int((~label).sum())
     ranks = stats.rankdata(score)
     part = np.empty(len(score))  # how a unit fares against those of the other class
     part[label] = (ranks[label] - stats.rankdata(score[label])) / k
     part[~label] = 1 - (ranks[~label] - stats.rankdata(score[~label])) / m
     area = float(part[label].mean())
-    influence = np.where(label, (part - area) / m, (part - area) / k)
-    stderr = _stderr(influence, clusters)
-    return _bounded(area, stderr, len(label), method)
+    return area, np.where(label, (part - area) / m, (part - area) / k)
 
 
 def spearman(a: np.ndarray, b: np.ndarray, clusters: np.ndarray) -> Estimate:

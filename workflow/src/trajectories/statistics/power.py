@@ -88,3 +88,16 @@ def units_needed(information: float, distance: float, effect: float = 1.0, power
 def power_at(information: float, distance: float, n: float, effect: float = 1.0, alpha: float = ALPHA) -> float:
     """Power that ``n`` units have; arguments as for :func:`units_needed`."""
     return float(stats.norm.cdf(distance * math.sqrt(n * information / effect) - stats.norm.ppf(1 - alpha)))
+
+
+def smallest_effect(information: float, n: float, effect: float = 1.0, power: float = POWER, alpha: float = ALPHA) -> float:
+    """The smallest distance that ``n`` units tell from a margin (or from 0) with the wanted power: what :func:`units_needed` inverts.
+
+    Args:
+        information: of one unit; for the difference of two shares, independent of each other, ``1 / (p₁(1 − p₁) + p₂(1 − p₂))``.
+        n: units.
+        effect, power, alpha: as for :func:`units_needed`.
+    """
+    if information <= 0 or n <= 0:
+        return math.inf
+    return float((stats.norm.ppf(1 - alpha) + stats.norm.ppf(power)) * math.sqrt(effect / (information * n)))

@@ -153,7 +153,7 @@ def terms_table(stimuli: Stimuli) -> pd.DataFrame:
 
 
 def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -> None:
-    """Write ``exposures/``, ``terms/`` and, last, ``stimuli/<experiment>.parquet``, whose metadata says which measures are asked for."""
+    """Write ``exposures/`` and ``terms/<experiment>.parquet``, then ``stimuli/<experiment>.parquet`` with the measures in its metadata."""
     used: list[Path] = []
     stimuli: Stimuli = experiments.part(experiment, "stimuli")(context(settings, layout, machine, experiment, used.append))
     stimuli.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trajectories.analysis import Analysis, AnalysisContext
+from trajectories.experiments.memorization.arms import cells
 from trajectories.experiments.memorization.parts import (
     canaries,
     content,
@@ -59,7 +60,11 @@ def analyse(context: AnalysisContext) -> Analysis:
 def _measured(context: AnalysisContext, found: Findings) -> None:
     """Every part, on rows that were measured."""
     finals: list[Run] = []
-    for run in runs(context):
+    # a trial compares whole runs of equal length; what branches off them serves other experiments
+    branches = [m.name for m in context.suite.models if m.parent is not None] if cells(context.suite) else []
+    if branches:
+        found.note(f"{', '.join(branches)}: branches of the trial's runs, and no part of it.")
+    for run in runs(context, branches):
         for part in EVERY_WINDOW + (PRIMARY_WINDOW if run.primary else ()):
             part(run, context, found)
         if run.primary:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,8 +80,8 @@ class Run:
         return panel(self.items[chosen].reset_index(drop=True), self.exposures, measured, step, self.model.rows_per_step)
 
 
-def runs(context: AnalysisContext) -> Iterator[Run]:
-    """The suite's models one after the other, each with every window; memory holds one model at a time.
+def runs(context: AnalysisContext, without: Collection[str] = ()) -> Iterator[Run]:
+    """The suite's models one after the other but for those named, each with every window; memory holds one model at a time.
 
     Raises:
         ValueError: there are no stimuli.
@@ -89,7 +89,7 @@ def runs(context: AnalysisContext) -> Iterator[Run]:
     """
     if context.stimuli is None or context.exposures is None:
         raise ValueError("the memorization experiment needs stimuli and exposures")
-    for name in dict.fromkeys(context.checkpoints["model"]):
+    for name in dict.fromkeys(m for m in context.checkpoints["model"] if m not in without):
         yield from _runs_of(context, str(name))
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trajectories.experiments.bias.figures import intervention, published
 from trajectories.figures import Figure, FigureContext
 
-PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = ()
+PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = (
+    published.figures,
+    intervention.figures,
+)
 
 
 def figures(context: FigureContext) -> list[Figure]:

@@ -1,0 +1,130 @@
+"""Pairs of sentences: how often, and by how much, the stereotyping one is the likelier; by category, and whether categories differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from trajectories.analysis import AnalysisContext
+from trajectories.experiments.bias.effects import mean, row, share, spread
+from trajectories.experiments.bias.hypotheses import claims
+from trajectories.experiments.bias.scores import Pairs, own_runs, stereotyped
+from trajectories.findings import Calibrand, Findings
+from trajectories.statistics import claims as decisions
+from trajectories.statistics.claims import Claim, Result, objection
+
+ALL = "all"
+
+
+def analyse(context: AnalysisContext, found: Findings) -> None:
+    """Trajectories of every set and category, and the claims on preference and on the categories' rates."""
+    for pairs in stereotyped(context):
+        groups = {(ALL, "all pairs"): np.ones(len(pairs.table), bool)}
+        groups |= {("category", name): (pairs.table["category"] == name).to_numpy() for name in sorted(set(pairs.table["category"]))}
+        if pairs.set == "crows_pairs":
+            groups |= {("direction", name): (pairs.table["setting"] == name).to_numpy() for name in sorted(set(pairs.table["setting"]))}
+        for model, values in pairs.difference.items():
+            for step, difference in zip(pairs.steps[model].tolist(), values, strict=True):
+                for (level, name), mine in groups.items():
+                    place = {"model": model, "step": step, "level": level, "group": name, "setting": pairs.set}
+                    found.trajectories += [place | r for r in described(difference[mine], pairs.clusters[mine])]
+        for model in own_runs(context):
+            if model.name in pairs.difference:
+                _claims(pairs, model.name, context, found)
+    found.note(
+        "Likelihood differences are log P(stereotyping sentence) less log P(the other), in nats and signed; lm-evaluation-harness reports "
+        "their absolute values, which are given beside them and grow with any difference between the sentences, stereotype or not."
+    )
+    found.note(
+        "The rate of a pair is the least-squares slope of its signed likelihood difference on log2(1 + step) over all checkpoints of the "
+        "run; categories are compared in standard deviations of single pairs' rates."
+    )
+
+
+def described(difference: np.ndarray, clusters: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Share of pairs with the stereotyping sentence likelier, mean signed and mean absolute likelihood difference."""
+    yield {"metric": "stereotype_preferred"} | row(share(difference > 0, clusters))
+    yield {"metric": "likelihood_difference"} | row(mean(difference, clusters))
+    yield {"metric": "absolute_likelihood_difference"} | row(mean(np.abs(difference), clusters))
+
+
+def rates(difference: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Slope of each pair's difference on log2(1 + step), in standard deviations over pairs [pairs]; NaN with a single checkpoint."""
+    x = np.log2(1 + steps.astype(float))
+    x = x - x.mean()
+    if len(steps) < 2:
+        return np.full(difference.shape[1], np.nan)
+    found = x @ difference / (x @ x)
+    return found / (found.std(ddof=1) or 1.0)
+
+
+def _claims(pairs: Pairs, model: str, context: AnalysisContext, found: Findings) -> None:
+    own, values, step = claims(context.settings), pairs.difference[model], int(pairs.steps[model][-1])
+    if pairs.set == "crows_pairs":
+        result = share(values[-1] > 0, pairs.clusters, less=0.5)
+        found.claims.append(decisions.row(own["stereotypes-preferred"], result, model, step))
+        for name in sorted(set(pairs.table["category"])):
+            mine = (pairs.table["category"] == name).to_numpy()
+            part = share(values[-1][mine] > 0, pairs.clusters[mine], less=0.5)
+            found.claims.append(decisions.row(own["stereotypes-preferred"], part, model, step, name, role="descriptive"))
+        simulate = preference_simulation(len(values[-1]))
+        note = "Pairs are independent and each prefers its stereotyping sentence with the wanted chance."
+        found.calibrands.append(Calibrand(own["stereotypes-preferred"], model, simulate, objection(result), note=note))
+    speed = rates(values, pairs.steps[model])
+    if np.isfinite(speed).all():
+        _rates(pairs, speed, model, step, own["categories-differ"], found)
+
+
+def preference_simulation(n: int) -> Any:
+    """The whole decision on pairs of known preference: (generator, true share less 1/2) → result."""
+
+    def simulate(generator: np.random.Generator, truth: float) -> Result:
+        return share(generator.random(n) < 0.5 + truth, np.arange(n), less=0.5)
+
+    return simulate
+
+
+def _rates(pairs: Pairs, speed: np.ndarray, model: str, step: int, claim: Claim, found: Findings) -> None:
+    category = pairs.table["category"].to_numpy()
+    result = spread(speed, category, pairs.clusters)
+    found.claims.append(decisions.row(claim, result, model, step, pairs.name))
+    for name in sorted(set(category)):
+        mine = category == name
+        place = {"model": model, "step": step, "metric": "development_rate", "level": "category", "group": name, "setting": pairs.set}
+        found.trajectories.append(place | row(mean(speed[mine], pairs.clusters[mine])))
+    note = (
+        "Whole clusters of pairs are drawn with replacement within each category, centred, and categories are given means whose spread is "
+        "the wanted one, in a direction that is drawn."
+    )
+    simulate = spread_simulation(speed, category, pairs.clusters)
+    found.calibrands.append(Calibrand(claim, model, simulate, objection(result), note=note))
+
+
+def spread_simulation(speed: np.ndarray, category: np.ndarray, clusters: np.ndarray) -> Any:
+    """The whole decision on rates whose categories lie apart by a known spread: (generator, true spread) → result."""
+    names = np.unique(category)
+    blocks: list[list[np.ndarray]] = []
+    weights = []
+    for name in names:
+        mine = category == name
+        centred, own = speed[mine] - speed[mine].mean(), clusters[mine]
+        blocks.append([centred[own == c] for c in np.unique(own)])
+        weights.append(1 / max(mean(speed[mine], own).stderr ** 2, 1e-12))
+    w = np.nan_to_num(np.array(weights))
+
+    def simulate(generator: np.random.Generator, truth: float) -> Result:
+        direction = generator.standard_normal(len(names))
+        direction -= np.average(direction, weights=w)
+        direction *= truth / np.sqrt(np.average(direction**2, weights=w))
+        values, labels, groups, number = [], [], [], 0
+        for name, place, block in zip(names, direction, blocks, strict=True):
+            for i in generator.integers(0, len(block), len(block)):
+                values.append(block[i] + place)
+                labels += [name] * len(block[i])
+                groups += [number] * len(block[i])
+                number += 1
+        return spread(np.concatenate(values), np.array(labels), np.array(groups))
+
+    return simulate
