@@ -221,7 +221,7 @@ def test_sequences_beyond_the_context_are_refused_but_a_row_with_its_last_target
 
 def test_a_layer_that_the_model_does_not_have_is_refused(model: LanguageModel) -> None:
     plan = asked("hidden", layers=[4])
-    with pytest.raises(UserError, match=r"layer 4 .* from 0 to 3"):
+    with pytest.raises(UserError, match="'hidden' asks for layer 4, but layers go from 0 to 3"):
         measure(model, items_of([[0, 1]], plan), plan, 64, "test")
 
 

@@ -144,7 +144,7 @@ def test_only_orders_that_the_hub_holds_as_files_can_be_read() -> None:
         "held": {"row_tokens": 9, "repository": "o/n", "index": "document.idx", "shards": ["a.bin"]},
         "unpublished": {"row_tokens": 9},
     }
-    assert verb.readable(settings("hub", orders=orders).suite) == ["held"]
+    assert settings("hub", orders=orders).suite.readable_orders() == ["held"]
 
 
 def test_a_suite_of_the_hub_uses_the_local_copy_of_its_tokenizer(layout: Layout, data_dir: Path) -> None:

@@ -23,7 +23,7 @@ def test_each_set_has_its_figures_and_every_chart_is_valid(results: tuple[Settin
     drawn = figures(context(*results))
     names = [f.name for f in drawn]
     assert len(set(names)) == len(names)
-    assert {"accuracy-planted", "accuracy-by-phenomenon-planted", "acquisition-planted", "order-planted", "agreement-planted"} <= set(names)
+    assert {"accuracy-planted", "accuracy-by-phenomenon-planted", "acquisition-planted", "agreement-planted", "shape-planted"} <= set(names)
     assert "accuracy-planted-seen" in names
     assert "acquisition-planted-seen" not in names
     for figure in drawn:

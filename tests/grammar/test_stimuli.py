@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from grammar.small import truth
 from trajectories.errors import UserError
@@ -67,10 +69,30 @@ def test_blimp_is_read_whole_and_its_facts_are_those_of_the_package(data_dir: Pa
 
 
 def test_pairs_of_identical_sentences_are_named(stimuli_context: Make, data_dir: Path) -> None:
-    assert stimuli(stimuli_context(None, data_dir / "blimp" / "data")).notes == [
+    assert stimuli(stimuli_context(None, data_dir / "blimp" / "data", ngrams=0)).notes == [
         "7 of 67,000 pairs consist of two identical sentences (passive_1, principle_A_case_2); they count as right, as they do in "
         "lm-evaluation-harness since 0.4."
     ]
+
+
+def test_ngram_models_of_an_order_at_hand_score_every_sentence(stimuli_context: Make) -> None:
+    class Order:
+        row_tokens = 12
+
+        def __len__(self) -> int:
+            return 30
+
+        def __getitem__(self, rows: slice) -> np.ndarray:
+            return np.random.default_rng(2).integers(0, 40, (30, 12))[rows]
+
+    plain = stimuli_context(truth(4), ngrams=3)
+    found = stimuli(replace(plain, orders={"standard": Order()}))  # type: ignore[dict-item]
+    columns = [f"logprob_{n}gram" for n in (1, 2, 3)]
+    assert (found.table[columns] < 0).all(axis=None)
+    assert "counted on 360 of 360 tokens of order 'standard'" in found.notes[-1]
+    without = stimuli(plain)
+    assert not set(columns) & set(without.table)
+    assert without.notes[-1].startswith("No n-gram models")
 
 
 def test_a_file_that_is_not_blimps_is_refused(tmp_path: Path) -> None:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.isotonic import IsotonicRegression
 from trajectories.statistics import intervals
-from trajectories.statistics.acquisition import Criterion, acquired, earlier, lasting, resample_binomial, resample_pairs
+from trajectories.statistics.acquisition import (
+    Criterion,
+    acquired,
+    earlier,
+    isotonic_crossing,
+    lasting,
+    resample_binomial,
+    resample_pairs,
+)
 
 STEPS = np.array([0, 1, 2, 4, 8, 16, 32, 64])
 MIDWAY = Criterion("midway", final=1)
@@ -95,3 +104,20 @@ def test_only_intervals_that_do_not_overlap_have_an_order() -> None:
     lower, upper = np.array([0.0, 4, 8, 8]), np.array([4.0, 8, 16, np.inf])
     assert earlier(lower, upper, *np.array([[4.0, 4, 4, 16], [8.0, 8, 8, np.inf]])).tolist() == [1, 0, -1, 0]
     assert earlier(np.array([32.0]), np.array([64.0]), np.array([64.0]), np.array([np.inf])).tolist() == [1]
+
+
+def test_the_isotonic_crossing_is_that_of_a_peers_regression() -> None:
+    generator = np.random.default_rng(5)
+    for _ in range(200):
+        levels = np.clip(np.linspace(0.4, 0.9, 12) + generator.normal(0, 0.15, 12), 0, 1)
+        smooth = IsotonicRegression().fit_transform(np.arange(12), levels)
+        threshold = generator.uniform(0.3, 1.0)
+        above = np.flatnonzero(smooth >= threshold)
+        assert isotonic_crossing(levels, np.array(threshold)) == (above[0] if len(above) else 12)
+
+
+def test_a_single_late_checkpoint_below_moves_the_last_crossing_and_not_the_isotonic_one() -> None:
+    levels = [0.5, 0.5, 0.9, 0.9, 0.9, 0.9, 0.65, 0.9]
+    assert found(levels).lower == 32
+    assert found(levels, Criterion("isotonic", final=1)).upper == 2
+    assert found([0.5] * 8, Criterion("isotonic", final=1)).censored == "right"

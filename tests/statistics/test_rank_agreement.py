@@ -97,3 +97,20 @@ def test_the_interval_of_a_correlation_covers_the_truth_when_families_are_ranked
         z, stderr, df = agreement.fisher(lambda m: agreement.spearman(x[m], y[m]), clusters)  # noqa: B023
         covered.append(abs(z - np.arctanh(truth)) <= stats.t.ppf(0.975, df) * stderr)
     assert 0.92 <= np.mean(covered) <= 0.995
+
+
+def test_the_mean_partial_correlation_is_that_of_the_pairs_and_falls_away_with_what_is_given() -> None:
+    generator = np.random.default_rng(11)
+    hard = generator.standard_normal(40)
+    own = generator.standard_normal(40)
+    values = np.stack([hard + own + 0.3 * generator.standard_normal(40) for _ in range(3)])
+    given = np.tile(hard, (3, 1))
+    mean, p = agreement.mean_partial(values, given, 500, generator)
+    pairs = [agreement.partial_spearman(values[i], values[j], hard) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert mean == pytest.approx(np.mean(pairs))
+    assert p < 0.01
+    rates = []
+    for _ in range(200):
+        alone = np.stack([hard + generator.standard_normal(40) for _ in range(3)])
+        rates.append(agreement.mean_partial(alone, given, 99, generator)[1] <= 0.05)
+    assert np.mean(rates) <= 0.10

@@ -1,6 +1,6 @@
 # From measurements to what they say: statistics, figures, report. Tidy tables and CPU only.
 #
-# Needs: the chosen models' audits; for each experiment all measurements with stimuli and exposures, or the published tables.
+# Needs: the chosen models' audits; for each experiment all measurements with stimuli, exposures and counts, or the published tables.
 # Makes: trajectories/, claims/, calibration/ and recovery/<experiment>.parquet; figures/<experiment>/*.svg and figures/<experiment>.json;
 #        report.html and claims.json.
 

@@ -34,4 +34,5 @@ def measured(wildcards):
     experiment = f"{wildcards.experiment}.parquet"
     taken = [f"{ROOT}/measurements/{model}/step{step}/{experiment}" for model in MODELS for step in RUN.steps(model)]
     truth = [f"{ROOT}/corpus/corpus.json"] if SOURCE_OF_SUITE == "trained" else []
-    return [*taken, f"{ROOT}/stimuli/{experiment}", f"{ROOT}/exposures/{experiment}", *truth]
+    counts = [f"{ROOT}/counts/{order}/{experiment}" for order in RUN.counted(wildcards.experiment)]
+    return [*taken, f"{ROOT}/stimuli/{experiment}", f"{ROOT}/exposures/{experiment}", *counts, *truth]

@@ -1,7 +1,8 @@
 # Show every checkpoint the stimuli, and measure: the one place where a model is loaded for measuring, and the only one that wants a GPU.
 #
 # Needs: corpus/corpus.json and order/<order>/order.json, whichever the suite has; checkpoints/<model>/step<step>/checkpoint.json.
-# Makes: stimuli/<experiment>.parquet and exposures/<experiment>.parquet; measurements/<model>/step<step>/<experiment>.parquet.
+# Makes: stimuli/, exposures/ and terms/<experiment>.parquet; counts/<order>/<experiment>.parquet for experiments with terms to be counted;
+#        measurements/<model>/step<step>/<experiment>.parquet.
 #        Which measures are taken is written in the stimuli's own metadata. A suite of published results uses none of this.
 
 
@@ -15,6 +16,7 @@ if RUN.suite.source != "published":
         output:
             stimuli=f"{ROOT}/stimuli/{{experiment}}.parquet",
             exposures=f"{ROOT}/exposures/{{experiment}}.parquet",
+            terms=f"{ROOT}/terms/{{experiment}}.parquet",
         log:
             f"{ROOT}/logs/stimuli/{{experiment}}.log",
         benchmark:
@@ -29,6 +31,30 @@ if RUN.suite.source != "published":
             network=1,
         shell:
             "trajectories stimuli {wildcards.experiment:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
+
+    rule count:
+        """Count an experiment's terms in one training order, and the documents in which two of them meet, up to every checkpoint. An order
+        longer than `count_tokens` is sampled evenly."""
+        input:
+            recipe=recipe("count", "order", "experiment"),
+            order=f"{ROOT}/order/{{order}}/order.json",
+            terms=f"{ROOT}/terms/{{experiment}}.parquet",
+        output:
+            f"{ROOT}/counts/{{order}}/{{experiment}}.parquet",
+        log:
+            f"{ROOT}/logs/count/{{order}}/{{experiment}}.log",
+        benchmark:
+            f"{ROOT}/benchmarks/count/{{order}}/{{experiment}}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=240,
+            network=1,
+        shell:
+            "trajectories count {wildcards.order:q} {wildcards.experiment:q}"
+            " --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
 
     rule extract:
         """Measure one checkpoint on one experiment's stimuli. The first job of a checkpoint loads its weights once and computes all

@@ -82,7 +82,8 @@ class AnalysisContext:
         published: rows of published results (``model, step, task, metric, value, stderr, n, …``), or None.
         rows_memorized: published lists of memorized rows: model → rows (int32, ascending) by step of its sound checkpoints, read when
             asked for since they are long; or None.
-        read_tensor: (model, step, measure) → the tensor that extraction wrote beside the measurement, first axis as the stimuli's rows.
+        read_tensor: (model, step, measure) → the tensor that extraction wrote beside the measurement, first axis as the stimuli's rows, or
+            those of them that the measure's option ``rows`` chose.
         counted: ``order, term, other, step, count, stderr``: how often a term (``other`` empty) occurs, or in how many documents two terms
             occur together, in the rows of an order below a step; or None where nothing was counted.
     """
@@ -128,6 +129,27 @@ class AnalysisContext:
         kept = [self.exposures[(order == name) & (step >= start) & (step < end)] for (name, start), end in zip(spans, ends, strict=True)]
         return pd.concat([self.exposures.iloc[:0], *kept], ignore_index=True)
 
+    def counts_of(self, model: str) -> pd.DataFrame:
+        """How often terms occur in what a model was trained on: for a branch in its parent's order up to the branch, then in its own.
+
+        Returns:
+            ``term, other, step, count, stderr`` as :attr:`counted`, cumulative, at every step of the history at which was counted; without
+            rows where no order of the model's was. ``stderr`` is 0 where every row was read.
+        """
+        columns = ["term", "other", "step", "count", "stderr"]
+        if self.counted is None:
+            return pd.DataFrame({name: [] for name in columns})
+        own = self.suite.model(model).order
+        spans = list(self.history.get(model, [(own, 0)] if own else []))
+        found = [self.counted.loc[self.counted.index[:0], columns]]
+        for i, (order, start) in enumerate(spans):
+            table = self.counted.loc[self.counted["order"] == order, columns]
+            if i > 0:
+                table = _gone_on(found[-1], table, start)
+            end = spans[i + 1][1] if i + 1 < len(spans) else math.inf
+            found.append(table[table["step"] <= end])
+        return pd.concat(found, ignore_index=True)
+
     def final(self, model: str) -> int:
         """Step of the last sound checkpoint of a model."""
         return int(self.checkpoints.loc[self.checkpoints["model"] == model, "step"].max())
@@ -135,3 +157,17 @@ class AnalysisContext:
     def generator(self, purpose: str) -> np.random.Generator:
         """A random generator that depends on the seed and on what it is for, so that one use never shifts another."""
         return np.random.default_rng([self.seed, *purpose.encode()])
+
+
+def _gone_on(before: pd.DataFrame, own: pd.DataFrame, start: int) -> pd.DataFrame:
+    """Cumulative counts after a branch: those before it at its step ``start``, and what its own order adds from there on."""
+    key = ["term", "other"]
+    base = before.loc[before["step"] == start, [*key, "count", "stderr"]]
+    own = own[own["step"] >= start].merge(base, on=key, suffixes=("", "_before"))
+    own = own.merge(own.loc[own["step"] == start, [*key, "count", "stderr"]], on=key, suffixes=("", "_skipped"))
+    own = own[own["step"] > start]
+    # the parts of an order are sampled independently; a part whose sample holds no occurrence is no more certain than the whole
+    gained = own["stderr"] ** 2 - own["stderr_skipped"] ** 2
+    variance = own["stderr_before"] ** 2 + gained.where(gained > 0, own["stderr"] ** 2)
+    counts = own["count_before"] + own["count"] - own["count_skipped"]
+    return own.assign(count=counts, stderr=np.sqrt(variance))[[*key, "step", "count", "stderr"]]

@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[tuple[str, ...], str]] = {
     "audit": (("model",), "list a model's checkpoints (or results) and what is wrong with them; `all` joins the models' lists"),
     "fetch": (("model", "step"), "fetch a checkpoint from the Hub"),
     "stimuli": (("experiment",), "make an experiment's stimuli and their exposures"),
+    "count": (("order", "experiment"), "count an experiment's terms in a training order, up to each checkpoint"),
     "extract": (("model", "step", "experiment"), "measure a checkpoint on an experiment's stimuli"),
     "analyse": (("experiment",), "turn measurements into trajectories and claims"),
     "figures": (("experiment",), "draw an experiment's figures"),

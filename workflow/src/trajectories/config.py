@@ -31,6 +31,12 @@ class Base(Strict):
     batch_tokens: int = Field(
         16384, gt=0, description="Most tokens, padding included, in one batch of extraction; halved when memory runs out."
     )
+    count_tokens: int = Field(
+        100_000_000,
+        gt=0,
+        description="Tokens of a training order that may be read to count an experiment's terms in it; a longer order is sampled evenly, "
+        "and counts are estimates with standard errors.",
+    )
     include_anomalous: bool = Field(False, description="Analyse also the checkpoints that the audit found wrong.")
 
     @field_validator("models", "steps", "experiments", mode="before")
@@ -96,6 +102,13 @@ class Resolved:
         """The steps of a chosen model that are extracted and analysed, ascending."""
         found = self.suite.model(model).all_steps
         return found if self.config.steps == "all" else [s for s in found if s in set(self.config.steps)]
+
+    def counted(self, experiment: str) -> list[str]:
+        """The orders in which an experiment's terms are counted: those that chosen models were trained on and whose rows can be read."""
+        if self.suite.source == "published" or not experiments.counts_terms(experiment):
+            return []
+        seen = {order for model in self.models for order, _ in self.suite.history(model.name)}
+        return [order for order in self.suite.readable_orders() if order in seen]
 
     @property
     def root(self) -> Path:

@@ -53,6 +53,14 @@ class Layout:
         """Which order showed which stimulus at which step."""
         return self.root / "exposures" / f"{experiment}.parquet"
 
+    def terms(self, experiment: str) -> Path:
+        """What an experiment wants counted in the training orders; without rows where it wants nothing."""
+        return self.root / "terms" / f"{experiment}.parquet"
+
+    def counts(self, order: str, experiment: str) -> Path:
+        """How often an experiment's terms occur in a training order up to each checkpoint."""
+        return self.root / "counts" / order / f"{experiment}.parquet"
+
     def measurement(self, model: str, step: int, experiment: str) -> Path:
         """What one checkpoint did on one experiment's stimuli."""
         return self.root / "measurements" / model / f"step{step}" / f"{experiment}.parquet"
@@ -63,7 +71,7 @@ class Layout:
 
     @property
     def store(self) -> Path:
-        """What extraction has computed, by digest of weights, stimuli, request and code."""
+        """What extraction and counting have computed, by digest of all that it depends on."""
         return self.root / "store"
 
     def trajectories(self, experiment: str) -> Path:

@@ -112,9 +112,13 @@ def content(  # noqa: PLR0912 (a branch per verb)
     elif verb == _STIMULI:
         sliced, seed = _pruned(suite, [], list(suite.orders)), config.seed
         extra = {"rows_per_step": _rows_per_step(suite)}
+    elif verb == "count":
+        sliced, seed = _pruned(suite, [], [order or ""]), config.seed
+        extra = {"steps": suite.steps_of(order or ""), "tokens": config.count_tokens}
     elif verb == _ANALYSE:
         sliced, seed = _pruned(suite, names, None, {"published"}), config.seed
         extra = {"steps": steps, "include_anomalous": config.include_anomalous}
+        extra["counted"] = resolved.counted(experiment) if experiment is not None else []
         extra["history"] = {name: suite.history(name) for name in names}
     elif verb == _FIGURES:
         sliced, extra = _pruned(suite, names, []), {"title": suite.title}
@@ -165,6 +169,8 @@ def write_all(resolved: Resolved) -> None:
     for experiment in resolved.experiments:
         for verb in [*([_STIMULI] if measured else []), _ANALYSE, _FIGURES]:
             write(resolved, verb, experiment=experiment)
+        for order in resolved.counted(experiment):
+            write(resolved, "count", experiment=experiment, order=order)
 
 
 def supersede(recipe: Path) -> None:

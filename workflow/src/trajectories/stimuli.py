@@ -31,7 +31,7 @@ class Measure:
     """A measure that extraction is asked to take.
 
     Args:
-        name: ``logprob``, ``greedy``, ``generate`` or ``hidden``.
+        name: ``logprob``, ``greedy``, ``generate``, ``hidden`` or ``lens``.
         options: what the measure can be told, for instance ``{"token_logprobs": True}`` or ``{"layers": [0, 4], "positions": "last"}``.
     """
 

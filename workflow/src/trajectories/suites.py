@@ -251,6 +251,22 @@ class Suite(Strict):
             return before
         return [*before, (model.order, model.branch_step or 0)] if before else [(model.order, 0)]
 
+    def steps_of(self, order: str) -> list[int]:
+        """The steps at which a model that is trained on an order has a checkpoint, and those at which a branch leaves or enters it."""
+        found: set[int] = set()
+        for model in self.models:
+            spans = self.history(model.name)
+            for i, (name, start) in enumerate(spans):
+                if name == order:
+                    end = spans[i + 1][1] if i + 1 < len(spans) else model.steps_total
+                    found |= {start, *(step for step in model.all_steps if start <= step <= end)}
+                    found |= {end} if i + 1 < len(spans) else set()
+        return sorted(found)
+
+    def readable_orders(self) -> list[str]:
+        """The orders whose rows can be read: an embedded suite's, and those that the Hub holds as Megatron files."""
+        return [name for name, order in self.orders.items() if self.source == "trained" or (order.repository and order.index)]
+
     def model(self, name: str) -> Model:
         """The model of that name; raises :class:`UserError` with the nearest one if there is none."""
         require_known("model", name, [m.name for m in self.models])

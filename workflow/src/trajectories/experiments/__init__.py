@@ -1,12 +1,14 @@
 """The experiments: one module (or package) each, which nothing else names.
 
-A module ``trajectories.experiments.<name>`` says up to six things. A package may keep each in a file of its own (``stimuli.py``,
+A module ``trajectories.experiments.<name>`` says up to seven things. A package may keep each in a file of its own (``stimuli.py``,
 ``analyse.py``, ``figures.py``, ``settings.py``), so that an edit of one reruns only what stands on it.
 
 ``Settings``
     a pydantic model: the experiment's section of ``config.yaml``, each field with a default and a description.
 ``unavailable(suite) -> str | None``
     why the experiment cannot run on that suite, in one sentence, or ``None``.
+``COUNTS_TERMS``
+    optional, beside ``Settings``: ``True`` where the stimuli name terms that are to be counted in the training orders.
 ``stimuli(context: StimuliContext) -> Stimuli``
     which token sequences are shown to every checkpoint, and which measures are taken.
 ``analyse(context: AnalysisContext) -> Analysis``
@@ -57,6 +59,11 @@ def has(experiment: str, name: str) -> bool:
     """Whether an experiment says ``name`` (a key of :data:`PARTS`); one that only looks at weights has no ``stimuli``."""
     base = f"{__name__}.{experiment}"
     return module(experiment, name) != base or hasattr(importlib.import_module(base), name)
+
+
+def counts_terms(experiment: str) -> bool:
+    """Whether an experiment's stimuli name terms that are to be counted in the training orders."""
+    return bool(getattr(importlib.import_module(module(experiment, "Settings")), "COUNTS_TERMS", False))
 
 
 def settings(experiment: str, verb: str, section: dict[str, Any]) -> Any:

@@ -23,7 +23,9 @@ class Items:
         ids: int32, all sequences one after the other.
         offsets: int64 [items + 1]; item ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
         start, end: int64 [items]; half-open spans, ``1 ≤ start < end ≤ length``.
-        positions: int64 [items, positions] to read hidden states at, or None.
+        hidden: int64, items whose hidden states are read, ascending; or None.
+        positions: int64 [those items, positions] to read them at, or None.
+        lens: int64, items that the logit lens is turned on, ascending; or None.
     """
 
     item_id: tuple[str, ...]
@@ -31,7 +33,9 @@ class Items:
     offsets: np.ndarray
     start: np.ndarray
     end: np.ndarray
+    hidden: np.ndarray | None = None
     positions: np.ndarray | None = None
+    lens: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.item_id)
@@ -53,8 +57,9 @@ class Items:
         """Hexadecimal SHA-256 of everything here: columns of the table that no measure looks at do not change it."""
         total = hashlib.sha256()
         parts = ["\0".join(self.item_id).encode(), *(a.astype("<i8").tobytes() for a in (self.ids, self.offsets, self.start, self.end))]
-        if self.positions is not None:
-            parts += [str(self.positions.shape).encode(), self.positions.astype("<i8").tobytes()]
+        for name, array in (("hidden", self.hidden), ("positions", self.positions), ("lens", self.lens)):
+            if array is not None:
+                parts += [f"{name} {array.shape}".encode(), array.astype("<i8").tobytes()]
         for part in parts:
             total.update(len(part).to_bytes(8, "little") + part)
         return total.hexdigest()
@@ -70,6 +75,18 @@ def _integers(table: pa.Table, column: str, where: str) -> np.ndarray:
     if values.null_count or not pa.types.is_integer(values.type):
         raise UserError(f"{where}: column '{column}' should hold an integer in every row, found {values.type}; make the stimuli again.")
     return _numbers(values).astype(np.int64)
+
+
+def _rows(table: pa.Table, wanted: str, what: str, where: str) -> np.ndarray:
+    """The rows that a column of bool chooses, or all of them; int64, ascending."""
+    if wanted == "all":
+        return np.arange(table.num_rows)
+    if wanted not in table.column_names:
+        raise UserError(f"{where}: {what} is asked for in the rows that column '{wanted}' chooses, which the stimuli lack.")
+    column = table[wanted].combine_chunks()
+    if column.null_count or not pa.types.is_boolean(column.type):
+        raise UserError(f"{where}: column '{wanted}' should hold true or false in every row, found {column.type}; make the stimuli again.")
+    return np.flatnonzero(column.to_numpy(zero_copy_only=False))
 
 
 def _positions(table: pa.Table, wanted: Any, length: np.ndarray, where: str) -> np.ndarray:
@@ -100,7 +117,7 @@ def from_table(table: pa.Table, plan: Plan, where: str) -> Items:
     """Read the columns that matter to ``plan`` from a table of stimuli.
 
     Args:
-        table: ``item_id, input_ids, start, end`` and, where hidden states name one, a column of positions.
+        table: ``item_id, input_ids, start, end`` and the columns of positions and rows that the plan names.
         plan: the measures.
         where: the table's name, for errors.
 
@@ -121,5 +138,10 @@ def from_table(table: pa.Table, plan: Plan, where: str) -> Items:
     if np.any(start < 1) or np.any(start >= end) or np.any(end > length):
         bad = int(np.flatnonzero((start < 1) | (start >= end) | (end > length))[0])
         raise UserError(f"{where}: row {bad} has the span [{start[bad]}, {end[bad]}) of {length[bad]} tokens; make the stimuli again.")
-    positions = _positions(table, plan.hidden.positions, length, where) if plan.hidden else None
-    return Items(tuple(str(v) for v in table["item_id"].to_pylist()), ids, offsets, start, end, positions)
+    hidden = positions = lens = None
+    if plan.hidden:
+        hidden = _rows(table, plan.hidden.rows, "measure 'hidden'", where)
+        positions = _positions(table.take(pa.array(hidden)), plan.hidden.positions, length[hidden], where)
+    if plan.lens:
+        lens = _rows(table, plan.lens.rows, "measure 'lens'", where)
+    return Items(tuple(str(v) for v in table["item_id"].to_pylist()), ids, offsets, start, end, hidden, positions, lens)

@@ -15,7 +15,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "logprob": {"token_logprobs": False},
     "greedy": {},
     "generate": {},
-    "hidden": {"positions": "last", "layers": "all"},
+    "hidden": {"positions": "last", "layers": "all", "rows": "all"},
+    "lens": {"layers": "all", "rows": "all"},
 }
 """Measures by name, with their options and defaults."""
 
@@ -28,10 +29,20 @@ class Hidden:
         positions: ``"last"``, a list of positions (negative ones from the end), or the name of a column that holds them.
         layers: ``"all"`` or a list; 0 is the embedding's output, ``i`` the residual stream after layer ``i``, and the last one has passed
             the final layer norm (the numbering of transformers' ``hidden_states``).
+        rows: ``"all"`` or the name of a column of bool: the items of which they are wanted.
     """
 
     positions: Any
     layers: Any
+    rows: str
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Of which layers and items the logit lens is wanted; ``layers`` and ``rows`` as for :class:`Hidden`."""
+
+    layers: Any
+    rows: str
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class Plan:
     greedy: bool = False
     generate: bool = False
     hidden: Hidden | None = None
+    lens: Lens | None = None
 
     @property
     def scores(self) -> bool:
@@ -54,7 +66,8 @@ def plan(request: Sequence[dict[str, Any]], where: str) -> Plan:
     """Check a request (``[{"name": …, "options": {…}}, …]``, as it stands in the stimuli's metadata).
 
     Raises:
-        UserError: an unknown measure or option, or a measure that is asked for twice (its columns would overwrite each other).
+        UserError: an unknown measure or option, an option's value of the wrong kind, or a measure that is asked for twice (its columns
+            would overwrite each other).
     """
     asked: dict[str, dict[str, Any]] = {}
     for entry in request:
@@ -65,6 +78,7 @@ def plan(request: Sequence[dict[str, Any]], where: str) -> Plan:
         if name in asked:
             raise UserError(f"{where}: measure '{name}' is asked for twice; ask once, with the options of both.")
         asked[name] = OPTIONS[name] | options
+        _well_formed(name, asked[name], where)
     if not asked:
         raise UserError(f"{where}: the stimuli ask for no measure; make them again.")
     return Plan(
@@ -73,7 +87,24 @@ def plan(request: Sequence[dict[str, Any]], where: str) -> Plan:
         greedy="greedy" in asked,
         generate="generate" in asked,
         hidden=Hidden(**asked["hidden"]) if "hidden" in asked else None,
+        lens=Lens(**asked["lens"]) if "lens" in asked else None,
     )
+
+
+def _well_formed(name: str, options: dict[str, Any], where: str) -> None:
+    """Raise UserError unless layers, positions and rows are of a kind that can be read."""
+
+    def integers(value: Any) -> bool:
+        return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
+
+    kinds = {
+        "layers": ("'all' or a list of integers", lambda v: v == "all" or integers(v)),
+        "positions": ("'last', a list of integers or the name of a column", lambda v: isinstance(v, str) or integers(v)),
+        "rows": ("'all' or the name of a column", lambda v: isinstance(v, str)),
+    }
+    for option, (kind, fits) in kinds.items():
+        if option in options and not fits(options[option]):
+            raise UserError(f"{where}: option '{option}' of measure '{name}' should be {kind}, found {options[option]!r}.")
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
 import json
@@ -64,6 +65,45 @@ class LanguageModel:
         out = self.module(input_ids=ids, use_cache=False, output_hidden_states=hidden, **options)
         logits = out.logits if out.logits.ndim == 2 else out.logits[wanted]
         return logits, tuple(out.hidden_states) if hidden else ()
+
+    @torch.inference_mode()
+    def unembed(self, states: torch.Tensor) -> torch.Tensor:
+        """What final norm and output head make of hidden states.
+
+        Args:
+            states: [positions, width], of any layer but the last, which has passed the norm already.
+
+        Returns:
+            logits [positions, vocabulary] in the model's dtype.
+
+        Raises:
+            UserError: the model does not end in a norm and a linear head.
+        """
+        return self.module.get_output_embeddings()(self._final_norm(states))
+
+    @functools.cached_property
+    def _final_norm(self) -> Any:
+        """The module whose output the head reads, known by that output in a pass over one token, since its name differs between models."""
+        seen: list[tuple[Any, torch.Tensor]] = []
+
+        def note(part: Any, _: Any, out: Any) -> None:
+            if isinstance(out, torch.Tensor):
+                seen.append((part, out))
+
+        leaves = [part for part in self.module.base_model.modules() if next(part.children(), None) is None]
+        hooks = [part.register_forward_hook(note) for part in leaves]
+        try:
+            out = self.module(
+                input_ids=torch.zeros(1, 1, dtype=torch.int64, device=self.device), use_cache=False, output_hidden_states=True
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        last, head = out.hidden_states[-1], self.module.get_output_embeddings()
+        ends = [part for part, made in seen if made.data_ptr() == last.data_ptr() and made.shape[-1] == self.width]
+        if not ends or head is None or not torch.allclose(head(last).float(), out.logits.float()):
+            raise UserError("The logit lens needs a model whose logits are a final norm and an output head; this one's are more or less.")
+        return ends[-1]
 
     @torch.inference_mode()
     def next(self, ids: torch.Tensor, cache: Any = None) -> tuple[torch.Tensor, Any]:

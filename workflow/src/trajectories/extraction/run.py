@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from trajectories.errors import UserError
-from trajectories.extraction import decode, measures
+from trajectories.extraction import decode, lens, measures
 from trajectories.extraction.batches import by_length, in_batches, padded
 from trajectories.extraction.items import Items
 from trajectories.extraction.measures import Plan, Scores
@@ -39,8 +40,9 @@ def measure(
         advance: called with the number of items done; ``generate`` counts every item a second time.
 
     Returns:
-        The table of :func:`trajectories.extraction.measures.columns`, in the items' order, and tensors by measure: ``hidden`` is float32
-        [items, positions, layers, width].
+        The table of :func:`trajectories.extraction.measures.columns`, in the items' order, then the columns of
+        :meth:`trajectories.extraction.lens.Scores.columns`; and tensors by measure: ``hidden`` is float32
+        [chosen items, positions, layers, width].
 
     Raises:
         UserError: ids beyond the model's vocabulary, sequences beyond its context, layers that it does not have, numbers that are none,
@@ -48,44 +50,71 @@ def measure(
     """
     _fits(model, items, plan, where)
     scores = Scores.empty(items.span) if plan.scores else None
-    layers = _layers(model, plan)
-    tensor = None
-    if plan.hidden and items.positions is not None:
-        tensor = np.empty((len(items), items.positions.shape[1], len(layers), model.width), np.float32)
+    tensor = through = None
+    layers = _layers(model, plan.hidden.layers) if plan.hidden else []
+    if items.hidden is not None and items.positions is not None:
+        tensor = np.empty((*items.positions.shape, len(layers), model.width), np.float32)
+    if plan.lens and items.lens is not None:
+        through = lens.Scores.empty(items, _layers(model, plan.lens.layers))
 
-    # what follows the last position that is looked at cannot matter, so it is not shown
-    needed = items.end - 1 if plan.scores else np.zeros(len(items), np.int64)
-    if items.positions is not None and items.positions.size:
-        needed = np.maximum(needed, items.positions.max(axis=1) + 1)
-    scored = items.span if plan.scores else np.zeros(len(items), np.int64)
+    needed, scored, deep = _reach(items, plan)
+    span = np.where(scored, items.span, 0)
     exchange = max(1, LOGITS // model.vocabulary)
 
     def cost(batch: np.ndarray) -> int:
-        return max(len(batch) * int(needed[batch].max()), int(scored[batch].sum()) * batch_tokens // exchange)
+        return max(len(batch) * int(needed[batch].max()), int(span[batch].sum()) * batch_tokens // exchange)
 
     def work(batch: np.ndarray) -> None:
         width = int(needed[batch].max())
         ids = torch.from_numpy(padded([items[i][: needed[i]] for i in batch], width)).to(model.device)
         wanted = torch.zeros(len(batch), width, dtype=torch.bool)
-        if scores is not None:
-            for row, i in enumerate(batch):
+        for row, i in enumerate(batch):
+            if scored[i]:
                 wanted[row, items.start[i] - 1 : items.end[i] - 1] = True
-        logits, states = model.read(ids, wanted.to(model.device), hidden=tensor is not None)
+        wanted = wanted.to(model.device)
+        logits, states = model.read(ids, wanted, hidden=bool(deep[batch[0]]))
         if scores is not None:
             _score(logits, items, batch, scores, plan.greedy or plan.generate)
-        if tensor is not None:
-            rows = torch.arange(len(batch), device=model.device)[:, None]
-            columns = torch.from_numpy(items.positions[batch]).to(model.device)  # type: ignore[index]
+        if through is not None and states:
+            at_spans = [states[layer][wanted] for layer in through.layers]
+            through.fill(model, items, batch[scored[batch]], logits, at_spans, max(1, BLOCK // model.vocabulary))
+        if tensor is not None and states and items.hidden is not None:
+            chosen = np.flatnonzero(np.isin(batch, items.hidden))
+            at = np.searchsorted(items.hidden, batch[chosen])
+            rows = torch.from_numpy(chosen).to(model.device)[:, None]
+            columns = torch.from_numpy(items.positions[at]).to(model.device)  # type: ignore[index]
             for place, layer in enumerate(layers):
-                tensor[batch, :, place] = states[layer][rows, columns].float().cpu().numpy()
+                tensor[at, :, place] = states[layer][rows, columns].float().cpu().numpy()
         advance(len(batch))
 
     if model.device.type == "cpu":
         batch_tokens = min(batch_tokens, CPU_TOKENS)
-    limit = in_batches(by_length(needed, items.start), cost, batch_tokens, work, model.release)
-    _finite(scores, tensor, model, where)
+    limit = batch_tokens
+    order = by_length(needed, items.start)
+    # hidden states are kept for whole batches, so items that need none have batches of their own
+    for group in (order[~deep[order] & (needed[order] > 0)], order[deep[order]]):
+        limit = in_batches(group, cost, limit, work, model.release)
+    advance(int((needed == 0).sum()))
+    _finite(model, where, tensor, *(found.logprob for found in (scores, through) if found is not None))
     hits = decode.hits(model, items, scores, limit, advance) if plan.generate and scores is not None else None
-    return measures.columns(plan, items.item_id, scores, hits), {} if tensor is None else {"hidden": tensor}
+    table = measures.columns(plan, items.item_id, scores, hits)
+    for name, column in through.columns(len(items)).items() if through is not None else ():
+        table = table.append_column(name, column)
+    return table, {} if tensor is None else {"hidden": tensor}
+
+
+def _reach(items: Items, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many tokens of each item are shown, whether its span is scored, and whether its hidden states are looked at."""
+    scored = np.full(len(items), plan.scores)
+    deep = np.zeros(len(items), bool)
+    if items.lens is not None:
+        scored[items.lens] = deep[items.lens] = True
+    # what follows the last position that is looked at cannot matter, so it is not shown
+    needed = np.where(scored, items.end - 1, 0)
+    if items.hidden is not None and items.positions is not None and items.positions.size:
+        needed[items.hidden] = np.maximum(needed[items.hidden], items.positions.max(axis=1) + 1)
+        deep[items.hidden] = True
+    return needed, scored, deep
 
 
 def _score(logits: torch.Tensor, items: Items, batch: np.ndarray, scores: Scores, best_too: bool) -> None:
@@ -118,22 +147,20 @@ def _fits(model: LanguageModel, items: Items, plan: Plan, where: str) -> None:
     # the last token is a target only, so a row of context + 1 tokens fits
     if model.context is not None and longest > model.context + 1:
         raise UserError(f"{where}: a sequence of {longest} tokens exceeds the model's context of {model.context}; shorten the stimuli.")
-    if plan.hidden and plan.hidden.layers != "all":
-        beyond = [layer for layer in plan.hidden.layers if not -model.layers - 1 <= layer <= model.layers]
-        if beyond:
-            raise UserError(f"{where}: hidden states of layer {beyond[0]} are asked for, but layers go from 0 to {model.layers}.")
+    for name, asked in (("hidden", plan.hidden), ("lens", plan.lens)):
+        for layer in asked.layers if asked and asked.layers != "all" else ():
+            if not -model.layers - 1 <= layer <= model.layers:
+                raise UserError(f"{where}: measure '{name}' asks for layer {layer}, but layers go from 0 to {model.layers}.")
 
 
-def _layers(model: LanguageModel, plan: Plan) -> list[int]:
-    if plan.hidden is None:
-        return []
+def _layers(model: LanguageModel, wanted: Any) -> list[int]:
     every = range(model.layers + 1)
-    return list(every) if plan.hidden.layers == "all" else [every[layer] for layer in plan.hidden.layers]
+    return list(every) if wanted == "all" else [every[layer] for layer in wanted]
 
 
-def _finite(scores: Scores | None, tensor: np.ndarray | None, model: LanguageModel, where: str) -> None:
+def _finite(model: LanguageModel, where: str, tensor: np.ndarray | None, *logprobs: np.ndarray) -> None:
     """A NaN compares as false everywhere and would pass for a measurement."""
-    if (scores is not None and np.isnan(scores.logprob).any()) or (tensor is not None and not np.isfinite(tensor).all()):
+    if (tensor is not None and not np.isfinite(tensor).all()) or any(np.isnan(found).any() for found in logprobs):
         raise UserError(
             f"{where}: the model's output in {model.dtype} holds values that are no finite numbers; "
             "the weights are broken, or this precision overflows and a wider one is needed."

@@ -6,7 +6,8 @@ criterion (``lower`` is 0: training's start), and right-censored if it is not ac
 
 Assumptions: the crossing happens once for good between two neighbouring checkpoints; what returns below the criterion is not yet acquired,
 so noise around the criterion delays acquisition and never advances it. Resampling adds noise of its own; the interval from it therefore
-leans to the late side where a trajectory runs along its criterion.
+leans to the late side where a trajectory runs along its criterion. The kind ``isotonic`` is the check on that: it asks when the best
+non-decreasing curve crosses, so that one late checkpoint below weighs no more than any other.
 """
 
 from __future__ import annotations
@@ -29,12 +30,27 @@ def lasting(above: np.ndarray) -> np.ndarray:
     return np.where(stays.any(0), stays.argmax(0), above.shape[0])
 
 
+def isotonic_crossing(levels: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """First index at which the isotonic regression of a trajectory is at or above a level; the number of steps where it never is.
+
+    The least-squares non-decreasing curve is at or above a level exactly from where the sum of (value − level) from the start is smallest
+    (the switch relation: Groeneboom and Jongbloed 2014, *Nonparametric Estimation under Shape Constraints*, chapter 3), so that curve need
+    not be computed. Checkpoints weigh alike.
+
+    Args:
+        levels: ``[steps, ...]``. threshold: ``[...]``.
+    """
+    sums = np.cumsum(levels - threshold, 0)
+    return np.concatenate([np.zeros_like(sums[:1]), sums]).argmin(0)
+
+
 @dataclass(frozen=True)
 class Criterion:
     """What counts as acquired.
 
     Args:
-        kind: ``midway`` (halfway between chance and the trajectory's own final level) or ``fixed`` (at ``level``).
+        kind: ``midway`` (halfway between chance and the trajectory's own final level), ``fixed`` (at ``level``), or ``isotonic`` (the
+            isotonic regression is halfway, as a check on what noise does to ``midway``).
         chance: level of one who has learned nothing.
         least_gain: a final level less than this above chance is not acquired.
         level: the fixed criterion.
@@ -49,8 +65,8 @@ class Criterion:
 
     def __post_init__(self) -> None:
         """Refuse a kind that does not exist."""
-        if self.kind not in ("midway", "fixed"):
-            raise ValueError(f"a criterion is 'midway' or 'fixed', found '{self.kind}'")
+        if self.kind not in ("midway", "fixed", "isotonic"):
+            raise ValueError(f"a criterion is 'midway', 'fixed' or 'isotonic', found '{self.kind}'")
 
     def final_level(self, levels: np.ndarray) -> np.ndarray:
         """Mean of the last checkpoints along the first axis; of at most a quarter of them, so that a short trajectory keeps a beginning."""
@@ -60,12 +76,14 @@ class Criterion:
     def threshold(self, levels: np.ndarray) -> np.ndarray:
         """The level to be reached: ``[...]`` for ``levels`` of shape ``[steps, ...]``."""
         final = self.final_level(levels)
-        return (final + self.chance) / 2 if self.kind == "midway" else np.full_like(final, self.level)
+        return np.full_like(final, self.level) if self.kind == "fixed" else (final + self.chance) / 2
 
     def index(self, levels: np.ndarray) -> np.ndarray:
         """Index of the first checkpoint of acquisition; the number of steps where it is not acquired."""
         learned = self.final_level(levels) >= self.chance + self.least_gain
-        return np.where(learned, lasting(levels >= self.threshold(levels)), levels.shape[0])
+        threshold = self.threshold(levels)
+        first = isotonic_crossing(levels, threshold) if self.kind == "isotonic" else lasting(levels >= threshold)
+        return np.where(learned, first, levels.shape[0])
 
 
 @dataclass(frozen=True)

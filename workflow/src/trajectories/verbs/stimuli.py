@@ -1,4 +1,4 @@
-"""``trajectories stimuli``: make an experiment's stimuli and their exposures."""
+"""``trajectories stimuli``: make an experiment's stimuli and their exposures, and say which terms are to be counted."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trajectories.cli import Machine
 
 _EXPOSURES = pa.schema([("item_id", pa.string()), ("order", pa.string()), ("row", pa.int64()), ("step", pa.int64())])
+_TERMS = pa.schema([("term", pa.string()), ("other", pa.string()), ("input_ids", pa.list_(pa.int32()))])
 _CONTRACT = {"item_id": pa.string(), "input_ids": pa.list_(pa.int32()), "start": pa.int32(), "end": pa.int32()}
 
 
@@ -53,11 +54,6 @@ class Orders(Mapping[str, RowReader]):
 
     def __len__(self) -> int:
         return len(self._folders)
-
-
-def readable(suite: Suite) -> list[str]:
-    """The orders whose rows can be read: an embedded suite's, and those that the Hub holds as Megatron files."""
-    return [name for name, order in suite.orders.items() if suite.source == "trained" or (order.repository and order.index)]
 
 
 def tokenizer_file(suite: Suite, layout: Layout, data_dir: Path | None) -> Path:
@@ -133,7 +129,7 @@ def context(settings: Settings, layout: Layout, machine: Machine, experiment: st
         suite=suite,
         settings=part.model_validate(settings.section),
         seed=settings.seed,
-        orders=Orders({name: layout.order(name) for name in readable(suite)}, used),
+        orders=Orders({name: layout.order(name) for name in suite.readable_orders()}, used),
         rows_per_step=settings.extra.get("rows_per_step", {}),
         tokenizer=tokenizer,
         truth=truth,
@@ -151,8 +147,14 @@ def as_table(stimuli: Stimuli) -> pa.Table:
     return pa.table(fixed | {name: own[name] for name in own.column_names})
 
 
+def terms_table(stimuli: Stimuli) -> pd.DataFrame:
+    """What is to be counted: ``term, other, input_ids``; a row per token sequence of a term, then one per pair, which has no tokens."""
+    terms, pairs = stimuli.terms.assign(other=""), stimuli.together.assign(input_ids=[[] for _ in range(len(stimuli.together))])
+    return pd.concat([terms, pairs], ignore_index=True)[_TERMS.names].astype(object)
+
+
 def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -> None:
-    """Write ``exposures/<experiment>.parquet``, then ``stimuli/<experiment>.parquet`` with the measures asked for in its metadata."""
+    """Write ``exposures/`` and ``terms/<experiment>.parquet``, then ``stimuli/<experiment>.parquet`` with the measures in its metadata."""
     used: list[Path] = []
     stimuli: Stimuli = experiments.part(experiment, "stimuli")(context(settings, layout, machine, experiment, used.append))
     stimuli.check()
@@ -168,6 +170,7 @@ def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -
     exposures = stimuli.exposures.sort_values(list(EXPOSURES), kind="stable").astype({"row": "int64", "step": "int64"})
     further = pa.Schema.from_pandas(exposures.drop(columns=list(EXPOSURES)), preserve_index=False)
     tables.write_table(exposures, layout.exposures(experiment), record, schema=pa.schema([*_EXPOSURES, *further]))
+    tables.write_table(terms_table(stimuli), layout.terms(experiment), record, _TERMS)
     tables.write_table(
         as_table(stimuli),
         layout.stimuli(experiment),

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from trajectories.suites import Strict, Suite
 
+COUNTS_TERMS = True
+
 
 class StimuliSettings(Strict):
     """What is shown."""

@@ -1,4 +1,4 @@
-"""Steps of acquisition of every paradigm by every model, and how far models agree on their order."""
+"""Steps of acquisition of every paradigm by every model."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.grammar.scores import CHANCE, Scores
-from trajectories.statistics import intervals, rank_agreement
 from trajectories.statistics.acquisition import Criterion, acquired
 
-KINDS = ("midway", "fixed")
+KINDS = ("midway", "fixed", "isotonic")
 
 
 def criterion(kind: str, settings: Any) -> Criterion:
@@ -73,58 +72,3 @@ def matrix(acquisition: pd.DataFrame, setting: str, kind: str, column: str = "up
 def phenomena(acquisition: pd.DataFrame, paradigms: pd.Index) -> np.ndarray:
     """Phenomenon of each paradigm."""
     return acquisition.drop_duplicates("paradigm").set_index("paradigm")["phenomenon"].loc[paradigms].to_numpy()
-
-
-def agreement(context: AnalysisContext, acquisition: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """How far the models agree on the order of acquisition.
-
-    Returns:
-        Concordance of all models: ``setting, criterion, models, paradigms, w`` (Kendall's W) with its 95 % jackknife interval over
-        phenomena ``ci_low, ci_high``, permutation ``p``, ``rho`` (mean rank correlation of two models), and the shares of steps tied:
-        ``tied_first`` (before the first checkpoint) and ``tied_last`` (not by the end). Then each pair's rank correlation:
-        ``setting, criterion, model, other, rho, p``.
-    """
-    overall, pairs = [], []
-    for (setting, kind), own in acquisition.groupby(["setting", "criterion"], sort=False):
-        wide = matrix(acquisition, str(setting), str(kind))
-        if min(wide.shape) < 2:
-            continue
-        values, draws = wide.to_numpy(), context.settings.permutations
-        rho, p = rank_agreement.pairwise(values, draws, context.generator(f"pairwise {setting} {kind}"))
-        low, high = _w_interval(values, phenomena(acquisition, wide.columns))
-        overall.append(
-            {
-                "setting": setting,
-                "criterion": kind,
-                "models": len(wide),
-                "paradigms": wide.shape[1],
-                "w": rank_agreement.kendalls_w(values),
-                "ci_low": low,
-                "ci_high": high,
-                "p": rank_agreement.permutation_w(values, draws, context.generator(f"concordance {setting} {kind}")),
-                "rho": _mean_finite(rho[np.triu_indices_from(rho, 1)]),
-                "tied_first": float((own["censored"] == "left").mean()),
-                "tied_last": float((own["censored"] == "right").mean()),
-            }
-        )
-        for i, model in enumerate(wide.index):
-            for j, other in enumerate(wide.index):
-                pairs.append({"setting": setting, "criterion": kind, "model": model, "other": other, "rho": rho[i, j], "p": p[i, j]})
-    return pd.DataFrame(overall), pd.DataFrame(pairs, columns=["setting", "criterion", "model", "other", "rho", "p"])
-
-
-def _mean_finite(values: np.ndarray) -> float:
-    """Mean of the finite values, NaN if there is none."""
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if len(finite) else float("nan")
-
-
-def _w_interval(values: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
-    """95 % interval of Kendall's W, by the jackknife over clusters of things on the logit scale."""
-
-    def logit_w(mask: np.ndarray) -> float:
-        w = np.clip(rank_agreement.kendalls_w(values[:, mask]), 1e-9, 1 - 1e-9)
-        return float(np.log(w / (1 - w)))
-
-    low, high = intervals.t_interval(*intervals.cluster_jackknife(logit_w, clusters))
-    return float(1 / (1 + np.exp(-low))), float(1 / (1 + np.exp(-high)))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from trajectories.analysis import RECOVERY, Analysis, AnalysisContext, empty
+from trajectories.analysis import Analysis, AnalysisContext
 from trajectories.errors import UserError
 from trajectories.experiments.grammar import acquired, hypotheses, scores
+from trajectories.experiments.grammar.parts import Material, curves, dimensions, likeness, order, pace, shapes, transitions
 from trajectories.experiments.grammar.scores import Scores
+from trajectories.findings import OWN, Findings
 from trajectories.statistics import intervals
 
 NOTES = [
@@ -19,54 +21,60 @@ NOTES = [
     "Intervals along a trajectory speak of these paradigms and are taken over pairs; claims speak of paradigms like these and are taken "
     "over phenomena.",
     "A step of acquisition is an interval between two checkpoints. What is acquired before the first checkpoint, or not by the end, is "
-    "censored and kept as such.",
+    "censored and kept as such. The step after which accuracy stays above its criterion is decided by the last noisy checkpoints; "
+    "the criterion "
+    "'isotonic' takes the crossing of the best non-decreasing curve instead.",
+    "Models judge the same pairs, so the errors of two models' steps of acquisition are alike: intervals are those of each model by "
+    "itself, and "
+    "agreement between models is in part agreement about these pairs.",
 ]
 
 
+PARTS = (order.analyse, curves.analyse, shapes.analyse, dimensions.analyse, transitions.analyse, likeness.analyse, pace.analyse)
+
+
 def analyse(context: AnalysisContext) -> Analysis:
-    """Accuracy over training, steps of acquisition and the agreement of their order, and the claims.
+    """Accuracy over training, steps of acquisition, what the parts find in them, and the claims.
 
     Raises:
         UserError: nothing could be scored.
     """
     read = scores.from_measurements if context.published is None else scores.from_published
-    found, notes = read(context)
-    if not found:
-        raise UserError(f"No checkpoint of suite '{context.suite.name}' could be scored on minimal pairs: {' '.join(notes)}")
-    acquisition = acquired.table(context, found)
-    branches = [m.name for m in context.suite.models if m.parent is not None and any(s.model == m.name for s in found)]
+    every, left_out = read(context)
+    if not every:
+        raise UserError(f"No checkpoint of suite '{context.suite.name}' could be scored on minimal pairs: {' '.join(left_out)}")
+    found = Findings(notes=list(NOTES))
+    branches = [m.name for m in context.suite.models if m.parent is not None and any(s.model == m.name for s in every)]
+    own = [s for s in every if s.model not in branches]
+    material = Material(context, own, acquired.table(context, own))
+    hypotheses.decide(context, own, material.acquisition, found)
+    for part in PARTS:
+        part(material, found)
+    found.recovery += recovery(own)
+    for sentence in left_out + _remarks(context, every, branches):
+        found.note(sentence)
+    result = found.analysis(context)
+    spread = pd.DataFrame(found.trajectories, columns=OWN)
+    result.trajectories = pd.concat([*(scores.trajectories(one) for one in every), *([spread] if len(spread) else [])], ignore_index=True)
+    result.extra = {"acquisition": material.acquisition, "concordance": pd.DataFrame(), "agreement": pd.DataFrame()} | result.extra
+    return result
+
+
+def _remarks(context: AnalysisContext, every: Sequence[Scores], branches: Sequence[str]) -> list[str]:
+    """Notes on what was left out, and on how to read what is there."""
+    notes = []
     if branches:
         notes.append(
             f"{', '.join(branches)}: trained on from another model's checkpoint, so left out of the order of acquisition and of the claims."
         )
-    own = acquisition[~acquisition["model"].isin(branches)] if len(acquisition) else acquisition
-    overall, pairs = acquired.agreement(context, own) if len(own) else (pd.DataFrame(), pd.DataFrame())
-    claims, calibration = hypotheses.decide(context, found, own)
-    if any(one.set == "planted" for one in found):
+    if any(one.set == "planted" for one in every):
         notes.append("A planted rule that is not covered is one that the model has not mastered: a fact about the model, not the estimate.")
     if context.published is not None:
         notes.append("Published accuracies are known as proportions only: steps of acquisition have intervals from binomial redraws.")
-    return Analysis(
-        trajectories=pd.concat([scores.trajectories(one) for one in found], ignore_index=True),
-        claims=claims,
-        calibration=calibration,
-        recovery=recovery(found, branches),
-        extra={"acquisition": own, "concordance": overall, "agreement": pairs},
-        notes=NOTES + [_said(row) for row in overall.to_dict("records") if row["criterion"] == "midway"] + notes,
-    )
+    return notes
 
 
-def _said(row: Mapping[Any, Any]) -> str:
-    """One sentence on the agreement of all models."""
-    return (
-        f"Set {row['setting']}: over {row['paradigms']} paradigms the orders of acquisition of {row['models']} models agree with Kendall's "
-        f"W = {row['w']:.2f} (95 % from {row['ci_low']:.2f} to {row['ci_high']:.2f}; mean rank correlation of two models "
-        f"{row['rho']:.2f}); {row['tied_first']:.0%} of the steps are before the first checkpoint and {row['tied_last']:.0%} after the "
-        "last, counted as ties."
-    )
-
-
-def recovery(found: Sequence[Scores], branches: Sequence[str]) -> pd.DataFrame:
+def recovery(found: Sequence[Scores]) -> list[dict[str, Any]]:
     """Planted rules against what the final checkpoints make of them.
 
     Every planted rule holds without exception, so one who has the rule is right on all pairs, also on pairs whose combination of words is
@@ -74,7 +82,7 @@ def recovery(found: Sequence[Scores], branches: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for one in found:
-        if one.set != "planted" or one.model in branches:
+        if one.set != "planted":
             continue
         low, high = intervals.wilson(one.accuracy[-1] * one.n, one.n)
         for i, paradigm in enumerate(one.paradigms.itertuples()):
@@ -94,4 +102,4 @@ def recovery(found: Sequence[Scores], branches: Sequence[str]) -> pd.DataFrame:
                     "comment": f"{paradigm.frequency:,} sentences in training; {'' if reached else 'not '}mastered without exception.",
                 }
             )
-    return pd.DataFrame(rows, columns=RECOVERY.names) if rows else empty(RECOVERY)
+    return rows

@@ -13,8 +13,9 @@ import pandas as pd
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.grammar import acquired, effects, simulations
 from trajectories.experiments.grammar.scores import CHANCE, Scores
+from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import acquisition as timing
-from trajectories.statistics import calibration, claims, rank_agreement
+from trajectories.statistics import claims, rank_agreement
 from trajectories.statistics.claims import Claim, Result
 from trajectories.suites import Model, Suite
 
@@ -208,60 +209,39 @@ def sooner(claim: str, table: pd.DataFrame, setting: str, model: str, small: str
     return Finding(claim, model, step, effects.net_share(signs, clusters), partial(simulations.signs, clusters=clusters), remark)
 
 
-def decide(context: AnalysisContext, scores: Sequence[Scores], table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All claims about all models and sets, and the calibration of each claim's decision.
+def decide(context: AnalysisContext, scores: Sequence[Scores], table: pd.DataFrame, found: Findings) -> None:
+    """All claims about all models and sets, and what their calibration needs.
 
-    Models that branch off another are left out: their early training is their parent's. Claims on the first set of pairs are primary, on
-    further sets descriptive; pairs seen in training are no sample of the rule and carry no claim.
+    Claims on the first set of pairs are primary, on further sets descriptive; pairs seen in training are no sample of the rule and carry no
+    claim.
 
-    Returns:
-        Tables with the columns of ``CLAIMS`` and ``CALIBRATION``.
+    Args:
+        scores: of every model and set, branches left out: their early training is their parent's. table: of :func:`acquired.table`.
+        found: gets the claims and calibrands.
     """
-    branches = {m.name for m in context.suite.models if m.parent is not None}
     every = declared(context.settings)
-    rows, remarks, calibrated = [], [], []
-    settings = [s for s in dict.fromkeys(s.set for s in scores) if not s.endswith("-seen")]
-    for position, setting in enumerate(settings):
-        own = [s for s in scores if s.set == setting and s.model not in branches]
-        if not own or table.empty:
+    for position, setting in enumerate(dict.fromkeys(s.set for s in scores if not s.set.endswith("-seen"))):
+        if table.empty:
             continue
-        found = list(findings(context.suite, context.settings, own, table[(table["setting"] == setting) & ~table["model"].isin(branches)]))
-        for finding in found:
+        own = [s for s in scores if s.set == setting]
+        for finding in findings(context.suite, context.settings, own, table[table["setting"] == setting]):
+            claim, result = every[finding.claim], finding.result
             role = None if position == 0 else "descriptive"
-            rows.append(claims.row(every[finding.claim], finding.result, finding.model, finding.step, setting, role=role))
-            remarks.append(finding.remark)
-        if position == 0:
-            calibrated = _calibrations(context, every, found)
-    decided = claims.table(rows)
-    decided["reason"] = [f"{reason} {remark}".strip() for reason, remark in zip(decided["reason"], remarks, strict=True)]
-    return decided, calibration.joined(calibrated)
+            found.claims.append(claims.row(claim, result, finding.model, finding.step, setting, role=role, caveat=finding.remark))
+            if position == 0 and claim.role == "primary":
+                found.calibrands += _calibrands(claim, finding)
 
 
-def _calibrations(context: AnalysisContext, every: dict[str, Claim], found: Sequence[Finding]) -> list[pd.DataFrame]:
-    """Each primary claim's decision on simulated data, for one model and for as many as its family has.
-
-    They are laid out as those of the first model that allows a verdict or, failing that, has an interval. Where events are counted, too few
-    of them leave the whole decision inconclusive throughout, so further rows show what the interval would decide without that rule.
-    """
-    tables = []
-    for claim in every.values():
-        family = [f for f in found if f.claim == claim.id]
-        usable = [f for f in family if f.result.finite]
-        if claim.role != "primary" or not usable:
-            continue
-        first, number = min(usable, key=lambda f: claims.objection(f.result) is not None), context.settings.simulations
-        calibrate = partial(
-            calibration.calibrate,
-            claim,
-            n_sim=number,
-            seed=context.seed,
-            family=sorted({1, min(len(family), number)}),
-            truths=simulations.truths(claim.id, claim.margin),
-        )
-        tables.append(calibrate(first.simulate))
-        if first.result.n_events is not None:
-            tables.append(calibrate(_whatever_events(first.simulate), test=f"{first.result.method}; without the rule on events"))
-    return tables
+def _calibrands(claim: Claim, finding: Finding) -> Iterator[Calibrand]:
+    """The decision on simulated data; where too few events leave it inconclusive throughout, also what the interval alone would decide."""
+    if not finding.result.finite:
+        return
+    truths, objection = simulations.truths(claim.id, claim.margin), claims.objection(finding.result)
+    events = finding.result.n_events is not None
+    yield Calibrand(claim, finding.model, finding.simulate, objection, truths=truths)
+    if events:
+        free, test = _whatever_events(finding.simulate), f"{finding.result.method}; without the rule on events"
+        yield Calibrand(claim, finding.model, free, claims.objection(replace(finding.result, n_events=None)), test, truths=truths)
 
 
 def _whatever_events(simulate: Simulate) -> Simulate:

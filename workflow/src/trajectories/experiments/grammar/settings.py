@@ -23,6 +23,12 @@ class StimuliSettings(Strict):
         description="A space before each sentence, as in lm-evaluation-harness since 0.4; earlier ones (published v0 results) have none.",
     )
     pairs: int | None = Field(None, ge=2, description="Most pairs per paradigm, drawn at random; all of them if absent (BLiMP: 1,000).")
+    ngrams: int = Field(
+        5, ge=0, le=7, description="Longest n-gram whose model, counted on the training order, scores the sentences too; 0: none."
+    )
+    ngram_tokens: int = Field(
+        20_000_000, ge=1, description="Most tokens of the order, from its start, that n-grams are counted in; only orders on this machine."
+    )
 
 
 class AnalyseSettings(Strict):
@@ -53,6 +59,24 @@ class AnalyseSettings(Strict):
         gt=0,
         lt=1,
         description="Planted paradigms: smallest rank correlation of interest between frequency and earliness of acquisition.",
+    )
+    same_tokens_factor: float = Field(
+        1.5, gt=1, description="Smallest factor of interest between the tokens that two sizes need to acquire a paradigm."
+    )
+    early_difference_margin: float = Field(
+        0.1, gt=0, lt=0.4, description="Smallest difference of interest between the shares of paradigms that two sizes acquire early."
+    )
+    ngram_order: int = Field(2, ge=1, le=7, description="The n-gram model that early models are claimed to decide like.")
+    ngram_margin: float = Field(
+        0.1, gt=0, lt=1, description="Smallest fall of interest in agreement (kappa) with that n-gram model, from early to the end."
+    )
+    least_drop: float = Field(0.05, gt=0, lt=0.5, description="Smallest fall of accuracy that is named as unlearning or a U-shape.")
+    transition_penalty: float = Field(2.0, gt=0, description="Penalty of a change point, in ln(number of checkpoints), on squared z.")
+    smooth_rise: float = Field(
+        1 / 3, gt=0, lt=1, description="A rise that takes at least this share of the axis (log tokens, tokens) is smooth, no transition."
+    )
+    transition_share: float = Field(
+        0.25, gt=0, lt=1, description="Smallest change between neighbouring checkpoints that is a transition, as a share of the range."
     )
     simulations: int = Field(240, ge=20, description="Simulated samples per truth in the calibration of each claim.")
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from trajectories import data
 from trajectories.errors import UserError
+from trajectories.experiments.grammar import ngrams
 from trajectories.stimuli import Measure, Stimuli, StimuliContext
 
 COLUMNS = ["set", "paradigm", "phenomenon", "field", "pair", "good", "bad", "seen", "frequency"]
@@ -45,7 +46,27 @@ def stimuli(context: StimuliContext) -> Stimuli:
             f"{identical.sum()} of {len(table):,} pairs consist of two identical sentences "
             f"({', '.join(sorted(set(table['paradigm'][identical])))}); they count as right, as they do in lm-evaluation-harness since 0.4."
         )
-    return Stimuli(_items(table, context), [Measure("logprob")], notes=notes, sources=sources)
+    items = _items(table, context)
+    if context.settings.ngrams:
+        items, said = _with_ngrams(items, context)
+        notes.append(said)
+    return Stimuli(items, [Measure("logprob")], notes=notes, sources=sources)
+
+
+def _with_ngrams(items: pd.DataFrame, context: StimuliContext) -> tuple[pd.DataFrame, str]:
+    """The items with a column ``logprob_<n>gram`` per n, from a training order on this machine, and what the report should say."""
+    here = [n for n, order in context.suite.orders.items() if not order.held_out and order.repository is None and n in context.orders]
+    if not here:
+        return items, "No n-gram models: the training order does not lie on this machine."
+    name, reader = here[0], context.orders[here[0]]
+    longest, vocabulary = context.settings.ngrams, context.tokenizer().get_vocab_size()
+    sentences = items["input_ids"].tolist()
+    model, tokens = ngrams.counted(reader, sentences, longest, vocabulary, context.settings.ngram_tokens)
+    found = np.stack([model.logprob(ids, start) for ids, start in zip(sentences, items["start"], strict=True)])
+    return items.assign(**{f"logprob_{n + 1}gram": found[:, n] for n in range(longest)}), (
+        f"N-gram models up to n = {longest} (interpolated, Witten and Bell's discounting) are counted on {tokens:,} of "
+        f"{len(reader) * reader.row_tokens:,} tokens of order '{name}', and score each sentence as the models do."
+    )
 
 
 def planted(truth: pd.DataFrame) -> pd.DataFrame:

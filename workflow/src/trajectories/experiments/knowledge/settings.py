@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from trajectories.experiments.knowledge.sections import ArithmeticSettings, BenchmarkSettings, FrequencySettings
 from trajectories.suites import Strict, Suite
+
+COUNTS_TERMS = True
 
 
 class StimuliSettings(Strict):
@@ -15,6 +18,7 @@ class StimuliSettings(Strict):
     relations: int = Field(20, ge=1, description="ParaRel: relations drawn at random from those with enough facts and patterns.")
     facts: int = Field(30, ge=4, description="ParaRel: facts per relation, the same number for each answer.")
     probed: int = Field(600, ge=0, description="ParaRel: facts whose hidden states are kept at every layer, for probes.")
+    arithmetic: ArithmeticSettings = Field(ArithmeticSettings(), description="Few-shot arithmetic, on suites with a public tokenizer.")
 
 
 class AnalyseSettings(Strict):
@@ -36,6 +40,8 @@ class AnalyseSettings(Strict):
     probe_checkpoints: int = Field(5, ge=2, description="Checkpoints at which probes are trained: the first, the last, and between them.")
     probe_c: float = Field(0.1, gt=0, description="Inverse strength of the probes' L2 penalty (scikit-learn's C), on standardized states.")
     draws: int = Field(1000, ge=100, description="Bootstrap resamples of subjects.")
+    benchmarks: BenchmarkSettings = Field(BenchmarkSettings(), description="Published benchmarks over training.")
+    frequency: FrequencySettings = Field(FrequencySettings(), description="Accuracy against how often terms occur in training.")
     simulations: int = Field(100, ge=40, description="Simulated samples per truth in the calibration of each claim.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trajectories.experiments.knowledge.stimuli import pararel, planted
+from trajectories.experiments.knowledge.stimuli import arithmetic, pararel, planted
 from trajectories.stimuli import Measure, Stimuli, StimuliContext, joined
 
 MEASURES = [
@@ -20,6 +20,8 @@ def stimuli(context: StimuliContext) -> Stimuli:
         parts["facts"] = planted.stimuli(context)
     else:
         parts["pararel"] = pararel.stimuli(context)
+        if context.settings.arithmetic.problems:
+            parts["arithmetic"] = arithmetic.stimuli(context)
     found = joined(parts, MEASURES)
     for column, absent in {"lens": False, "probe": False, "position": 0}.items():  # what only some parts have
         found.table[column] = found.table[column].fillna(absent).astype(type(absent))

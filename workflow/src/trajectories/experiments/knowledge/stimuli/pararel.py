@@ -12,6 +12,7 @@ import pandas as pd
 from trajectories import data
 from trajectories.errors import UserError
 from trajectories.experiments.knowledge.stimuli.prompts import PARAPHRASE, REVERSED, SEEN, Prompt, items, rivals
+from trajectories.experiments.knowledge.stimuli.terms import of_facts
 from trajectories.stimuli import Stimuli, StimuliContext
 
 LEAST_CANDIDATES = 4
@@ -43,7 +44,7 @@ def stimuli(context: StimuliContext) -> Stimuli:
     ]
     if dropped:
         notes.append(f"ParaRel: {dropped} prompts are left out because the tokenizer joins their last word with an answer.")
-    return Stimuli(table, [], notes=notes, sources={"pararel": data.sources("pararel")})
+    return Stimuli(table, [], notes=notes, sources={"pararel": data.sources("pararel")}, **of_facts(table, context.tokenizer()))
 
 
 def relations(folder: Path) -> list[str]:

@@ -17,6 +17,7 @@ from trajectories.experiments.knowledge.stimuli.prompts import (
     items,
     rivals,
 )
+from trajectories.experiments.knowledge.stimuli.terms import held, of_facts
 from trajectories.stimuli import Stimuli, StimuliContext
 
 
@@ -32,7 +33,11 @@ def stimuli(context: StimuliContext) -> Stimuli:
         f"{truth['fact_id'].nunique()} planted facts about {truth['subject'].nunique()} places; each is asked in the phrasing in which "
         "training tells it most, and in one that training uses for other facts of the relation and never for this one."
     ]
-    return Stimuli(table, [], exposures=_exposures(context, table), notes=notes)
+    counted = of_facts(table, context.tokenizer())
+    canaries = context.truth("canaries").set_index("canary_id")["input_ids"]
+    names = held(counted, canaries.to_dict())
+    table["canaries"] = [" ".join(names.get(pair, [])) for pair in zip(table["subject"], table["object"], strict=True)]
+    return Stimuli(table, [], exposures=_exposures(context, table), notes=notes, **counted)
 
 
 def _forward(truth: pd.DataFrame, phrasings: int) -> Iterator[Prompt]:
