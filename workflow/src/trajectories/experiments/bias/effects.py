@@ -120,9 +120,9 @@ def spread(values: np.ndarray, category: np.ndarray, clusters: np.ndarray) -> Re
     """How far categories' means lie apart: the root mean square of their deviations, weighted by their numbers of clusters.
 
     With means m of n clusters each, f = n/N, and variances s² of clusters, Σ n (m − m̄)² has the expectation D + N·spread² where
-    D = Σ (1 − f) s², and its ratio to D nearly a noncentral F distribution (Brown and Forsythe 1974, *Technometrics* 16, with the degrees of freedom of
-    Mehrotra 1997, *Commun. Stat. Simul. Comput.* 26), whose inversion gives bounds and p values. So variances may differ between
-    categories. Categories are taken as they are, not as a sample of categories.
+    D = Σ (1 − f) s², and its ratio to D nearly a noncentral F distribution (Brown and Forsythe 1974, *Technometrics* 16, with the degrees
+    of freedom of Mehrotra 1997, *Commun. Stat. Simul. Comput.* 26), whose inversion gives bounds and p values. So variances may differ
+    between categories. Categories are taken as they are, not as a sample of categories.
 
     Args:
         values: [n].
