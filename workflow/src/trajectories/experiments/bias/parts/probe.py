@@ -42,7 +42,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         "Recognizing by a probe: logistic regression with a ridge penalty on standardised hidden states at each sentence's last token, "
         f"{context.settings.folds}-fold cross-validation with the sentences of a pair, and those of an occupation, in one fold, and each "
         "category in all folds alike. The last layer decides, as said before looking. Control labels deal the two labels of each pair by a "
-        "coin (control task: Hewitt and Liang 2019, EMNLP), at the first and the last checkpoint; the first one, untrained, tells what words "
+        "coin (control task: Hewitt and Liang 2019, EMNLP), at the first and the last checkpoint; the first, untrained, tells what words "
         "alone give. Intervals of areas take the fitted probes as they are."
     )
 
