@@ -26,14 +26,14 @@ def _matching(table: pd.DataFrame) -> list[Figure]:
     models = theme.model_order(said)
     reach = float(np.nanmax(np.abs(data[["read", "value", "ci_low", "ci_high"]].to_numpy(dtype=float)))) * 1.05
     scale = alt.Scale(domain=[-reach, reach], nice=False)
-    x = alt.X("read:Q", title="log odds of she to he, as read in training", scale=scale, axis=alt.Axis(tickCount=5))
-    y = alt.Y("value:Q", title="log odds of she to he, of the model", scale=scale, axis=alt.Axis(tickCount=5))
-    ends = data[["model"]].drop_duplicates()
-    line = pd.concat([ends.assign(read=v, same=v) for v in (-reach, reach)])
-    diagonal = pd.concat([data, line])
+    x = alt.X("read:Q", title="log odds of she to he, as read", scale=scale, axis=alt.Axis(tickCount=5))
+    title = "log odds, of the model"
+    y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5))
+    data = data.assign(left=-reach, right=reach)
     base = alt.Chart(width=210, height=210).encode(x=x)
-    rule = base.mark_line(strokeDash=[4, 3], color="#8a9097", strokeWidth=1).encode(y=alt.Y("same:Q", title=None, scale=scale))
-    interval = base.mark_rule(opacity=0.5, color="#00768f").encode(y=alt.Y("ci_low:Q", title=None, scale=scale), y2="ci_high:Q")
+    ends = {"x": alt.X("left:Q", scale=scale), "x2": "right:Q", "y": alt.Y("left:Q", title=title, scale=scale), "y2": "right:Q"}
+    rule = alt.Chart(width=210, height=210).mark_rule(strokeDash=[4, 3], color="#8a9097", strokeWidth=1).encode(**ends)  # type: ignore[arg-type]
+    interval = base.mark_rule(opacity=0.5, color="#00768f").encode(y=alt.Y("ci_low:Q", title=title, scale=scale), y2="ci_high:Q")
     tips = [alt.Tooltip("model:N"), alt.Tooltip("occupation:N"), alt.Tooltip("read:Q", format=".2f"), alt.Tooltip("value:Q", format=".2f")]
     point = base.mark_point(size=40, opacity=1, color="#00768f").encode(y=y, tooltip=tips)
     return [
@@ -44,7 +44,7 @@ def _matching(table: pd.DataFrame) -> list[Figure]:
             "far, and in what it predicts, with 95 % intervals over sentence templates. On the dashed diagonal a model gives back what it "
             "read; a steeper cloud amplifies, a flatter one shrinks towards the mean of all occupations. A branch read pronouns of both "
             "kinds, before it began and after.",
-            alt.layer(rule, interval, point, data=diagonal).facet(alt.Facet("model:N", sort=models, title=None), columns=3),
+            alt.layer(interval, rule, point, data=data).facet(alt.Facet("model:N", sort=models, title=None), columns=3),
         )
     ]
 

@@ -47,13 +47,16 @@ def _lags(table: pd.DataFrame, order: list[str]) -> list[Figure]:
     if table.empty:
         return []
     data = table[table["group"] == "all pairs"]
-    data = data.assign(panel=data["set"] + ", by " + data["recognized"], beyond=data["p"] <= 0.05)
+    data = data.assign(
+        panel="by " + data["recognized"] if data["set"].nunique() == 1 else data["set"] + ", " + data["recognized"],
+        beyond=data["p"] <= 0.05,
+    )
     data = data[["model", "panel", "lag", "value", "null_low", "null_high", "p", "n", "beyond"]]
     models = [m for m in order if m in set(data["model"])]
     base = alt.Chart(width=180, height=120).encode(
-        x=alt.X("lag:O", title="checkpoints by which reproducing leads", axis=alt.Axis(labelAngle=0))
+        x=alt.X("lag:O", title="reproducing leads by (checkpoints)", axis=alt.Axis(labelAngle=0))
     )
-    scale, title = alt.Scale(domain=[-1, 1]), "rank correlation of changes"
+    scale, title = alt.Scale(domain=[-1, 1]), "rank correlation"
     band = base.mark_bar(opacity=0.25, color="#8a9097", size=14).encode(y=alt.Y("null_low:Q", title=title, scale=scale), y2="null_high:Q")
     zero = alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(y=alt.datum(0))
     tips = [alt.Tooltip("model:N"), alt.Tooltip("lag:O"), alt.Tooltip("value:Q", format=".2f"), alt.Tooltip("p:Q", format=".2f")]
@@ -65,7 +68,8 @@ def _lags(table: pd.DataFrame, order: list[str]) -> list[Figure]:
             "Do reproducing and recognizing change together?",
             "Rank correlation between the changes, from checkpoint to checkpoint, of the signed likelihood difference (reproducing) and of "
             "the area under the ROC curve (recognizing), with one shifted against the other; right of 0 reproducing comes first. Grey bars "
-            "hold 95 % of what circular shifts of one series give: a point inside is no more than chance. Few checkpoints make wide bars.",
+            "hold 95 % of what circular shifts of one series give: a point inside is no more than chance; with few checkpoints there are "
+            "few shifts, and some points lie outside by chance.",
             alt.layer(band, zero, point, data=data).facet(
                 row=alt.Row("panel:N", title=None, header=alt.Header(labelAngle=0, labelAlign="left", labelLimit=180)),
                 column=alt.Column("model:N", sort=models, title=None),
