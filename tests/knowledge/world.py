@@ -17,7 +17,7 @@ from trajectories.suites import Suite
 
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
 LAYERS = 4
-PLAN = Facts(subjects=30, frequencies=[0, 4, 64], reversed_share=0.4, second=10, composed=4)
+PLAN = Facts(subjects=60, frequencies=[0, 4, 64], reversed_share=0.4, second=10, composed=4)
 LOST = {"seen": 0.0, "second fact": 0.0, "paraphrase": 0.6, "reversed": 1.0, "second hop": 1.0}
 """Share of known facts that a form loses; none where training tells the fact in just that form."""
 
