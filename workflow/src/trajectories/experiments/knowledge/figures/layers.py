@@ -56,7 +56,7 @@ def _lens(table: pd.DataFrame) -> Figure:
         "lens-by-layer",
         "From which layer facts can be read, and from when on",
         "Facts asked as training tells them, read from each layer by the logit lens (as if the layer were the last): chance-corrected "
-        "accuracy among the candidates. Layer 0 is the embedding of the last word, which is the same for every subject: its candidates tie, "
+        "accuracy among the candidates. Layer 0 is the embedding of the last word, the same for every subject: its candidates tie, "
         "and ties count as wrong. The top row is the model's own output. Colour that spreads downwards over "
         "training would mean that facts come to be settled in earlier layers.",
         alt.hconcat(*panels).resolve_scale(color="shared"),
@@ -107,7 +107,7 @@ def _probes(table: pd.DataFrame) -> Figure:
     shown = table.assign(what=table["group"].map(names))
     colour = alt.Color(
         "what:N",
-        title=None,
+        legend=alt.Legend(title=None, symbolOpacity=1),
         sort=list(names.values()),
         scale=alt.Scale(domain=list(names.values()), range=["#00768f", "#80868b", "#c8442c"]),
     )
