@@ -56,7 +56,8 @@ def _lens(table: pd.DataFrame) -> Figure:
         "lens-by-layer",
         "From which layer facts can be read, and from when on",
         "Facts asked as training tells them, read from each layer by the logit lens (as if the layer were the last): chance-corrected "
-        "accuracy among the candidates. Layer 0 is the embedding, the top row the model's own output. Colour that spreads downwards over "
+        "accuracy among the candidates. Layer 0 is the embedding of the last word, the same for every subject: its candidates tie, "
+        "and ties count as wrong. The top row is the model's own output. Colour that spreads downwards over "
         "training would mean that facts come to be settled in earlier layers.",
         alt.hconcat(*panels).resolve_scale(color="shared"),
     )
@@ -106,16 +107,18 @@ def _probes(table: pd.DataFrame) -> Figure:
     shown = table.assign(what=table["group"].map(names))
     colour = alt.Color(
         "what:N",
-        title=None,
+        legend=alt.Legend(title=None, symbolOpacity=1),
         sort=list(names.values()),
         scale=alt.Scale(domain=list(names.values()), range=["#00768f", "#80868b", "#c8442c"]),
     )
+    dashes = alt.Scale(domain=list(names.values()), range=[[1, 0], [4, 2], [1, 2]])
+    dash = alt.StrokeDash("what:N", title=None, sort=list(names.values()), scale=dashes)
     base = alt.Chart(width=190, height=130).encode(x=theme.step_axis(shown["step"]), color=colour)
     y = alt.Y("value:Q", title="accuracy beyond chance", axis=alt.Axis(format=".0%"))
     chart = alt.layer(
         alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(y=alt.datum(0)),
         base.mark_area(opacity=0.14).encode(y=alt.Y("ci_low:Q", title="accuracy beyond chance"), y2="ci_high:Q"),
-        base.mark_line().encode(y=y, strokeDash=alt.StrokeDash("what:N", title=None, sort=list(names.values()))),
+        base.mark_line().encode(y=y, strokeDash=dash),
         base.mark_point(size=24).encode(y=y, tooltip=["model:N", "what:N", "step:Q", alt.Tooltip("value:Q", format=".1%")]),
         data=shown[shown["model"].isin(_models(table))][["model", "step", "what", "setting", "value", "ci_low", "ci_high"]],
     )
