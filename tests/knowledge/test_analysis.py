@@ -29,8 +29,8 @@ def test_the_planted_differences_between_forms_are_found(found: Analysis) -> Non
 def test_a_form_that_training_uses_loses_nothing(found: Analysis) -> None:
     table = found.trajectories
     last = table[(table["step"] == 256) & (table["metric"] == "accuracy_beyond_chance") & (table["model"] == "small")].set_index("group")
-    assert last["value"]["reversed, told so"] > 0.85
-    assert last["value"]["second hop, told so"] > 0.85
+    told = truth("facts").query("reversed_count > 0")
+    assert last["value"]["reversed, told so"] == pytest.approx((told["frequency"] == 64).mean(), abs=0.15)
     assert last["value"]["reversed"] < 0.1
 
 

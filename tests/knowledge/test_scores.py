@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from knowledge.world import analysis_context, shown
+from knowledge.world import analysis_context, shown, truth
 from trajectories.experiments.knowledge.scores import Asked, accuracies
 
 
@@ -39,6 +39,20 @@ def test_an_answer_that_is_common_anyway_gains_nothing_by_it_when_adjusted() -> 
     values = common.to_numpy() + 0.2 * often.to_numpy() + random.normal(0, 0.1, len(asked.items))
     right = asked.answered(asked.adjusted(values))
     assert abs(right.mean() - asked.prompts["chance"].mean()) < 0.04
+
+
+def test_facts_of_one_object_that_share_a_text_do_not_make_their_candidates_usual() -> None:
+    asked = _asked()
+    backward = (asked.prompts["form"] == "reversed").to_numpy()
+    objects = truth("facts").set_index("fact_id")["object"]
+    pair = asked.items["relation"] + asked.items["fact_id"].map(objects).fillna("") + "/" + asked.items["candidate"]
+    number = pd.factorize(pair)[0]
+    right = []
+    for seed in range(100):  # a value for each text and candidate, as a model without knowledge gives
+        values = np.random.default_rng(seed).normal(size=number.max() + 1)[number]
+        right.append(asked.answered(asked.adjusted(values))[backward].mean())
+    chance = asked.prompts.loc[backward, "chance"].mean()
+    assert abs(np.mean(right) - chance) < 3 * np.std(right) / 10
 
 
 def test_a_value_that_is_missing_is_no_right_answer() -> None:

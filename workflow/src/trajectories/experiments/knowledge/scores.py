@@ -36,6 +36,8 @@ class Asked:
         starts: int [prompts], where a prompt's items begin.
         right: int [prompts], the item of the right candidate.
         alike: int [items], the same for a candidate in the prompts of one relation and phrasing.
+        once: bool [items], false for a candidate after a text that it has already been met after: facts of one object share the text that
+            asks from it, and a candidate met after it twice would be held to itself.
     """
 
     items: pd.DataFrame
@@ -43,6 +45,7 @@ class Asked:
     starts: np.ndarray
     right: np.ndarray
     alike: np.ndarray
+    once: np.ndarray
 
     @classmethod
     def of(cls, items: pd.DataFrame) -> Asked:
@@ -55,15 +58,18 @@ class Asked:
         prompts["chance"] = 1 / np.diff(starts, append=len(items))
         asked = items["form"].where(~items["form"].isin(_FORWARD), "forward")
         alike = items.groupby([items["relation"], asked, items["phrasing"], items["candidate"]], sort=False).ngroup().to_numpy()
+        text = items["subject"].where(items["form"] != "reversed", items["fact_id"].map(_objects(items)))
+        once = ~pd.DataFrame({"alike": alike, "text": text}).duplicated().to_numpy()
         right = np.flatnonzero(items["correct"].to_numpy(bool))
         if len(right) != len(starts) or np.any(number[right] != np.arange(len(starts))):
             raise ValueError("every prompt needs one right candidate")
-        return cls(items, prompts, starts, right, alike)
+        return cls(items, prompts, starts, right, alike, once)
 
     def adjusted(self, logprob: np.ndarray) -> np.ndarray:
         """Log-probabilities less their median over the prompts that ask alike; ``[items, ...]``."""
         flat = pd.DataFrame(logprob.reshape(len(logprob), -1))
-        return (flat - flat.groupby(self.alike).transform("median")).to_numpy().reshape(logprob.shape)
+        usual = flat[self.once].groupby(self.alike[self.once]).median()
+        return (flat.to_numpy() - usual.to_numpy()[self.alike]).reshape(logprob.shape)
 
     def answered(self, values: np.ndarray) -> np.ndarray:
         """Whether the right candidate has the highest value of its prompt, alone: bool ``[prompts, ...]`` of ``[items, ...]``."""
@@ -129,6 +135,12 @@ class Record:
     def doublings(self) -> np.ndarray:
         """log2 of the steps begun (the step plus one), [steps]: a difference of 1 is twice the training."""
         return np.log2(self.steps + 1.0)
+
+
+def _objects(items: pd.DataFrame) -> dict[str, str]:
+    """Object of each fact, as its prompt in the form seen in training tells."""
+    seen = items[items["form"] == "seen"].drop_duplicates("fact_id")
+    return dict(zip(seen["fact_id"], seen["object"].astype(str), strict=True))
 
 
 def asked(context: AnalysisContext) -> Asked | None:

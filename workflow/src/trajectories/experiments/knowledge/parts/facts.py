@@ -253,7 +253,7 @@ def _recovery(one: Record, found: Findings) -> None:
                 "covered": low <= truth <= high,
                 "n": n,
                 "method": "accuracy (adjusted), Wilson interval",
-                "comment": "One in the number of candidates: adjusted ranks leave nothing to gain from an answer's being common.",
+                "comment": "Nothing to know, and nothing to gain from an answer's being common; one interval in twenty misses by chance.",
             }
         )
 
