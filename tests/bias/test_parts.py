@@ -117,7 +117,7 @@ def test_amplification_is_told_from_matching(slope: float, verdict: str) -> None
     counts = [r for r in found.recovery if "counted" in r["parameter"]]
     assert [r["covered"] for r in counts] == [True]
     covered = np.mean([r["covered"] for r in found.recovery if "log odds" in r["parameter"]])
-    assert covered > 0.8 if slope == 1.0 else covered < 0.9
+    assert covered > 0.8 if slope == 1.0 else covered < 0.6
 
 
 def test_counts_are_those_below_the_step() -> None:
@@ -134,7 +134,7 @@ def test_counts_are_those_below_the_step() -> None:
 
 @pytest.mark.parametrize("group", [occupations.SEEN, occupations.UNSEEN])
 def test_decisions_on_slopes_keep_their_level(group: str) -> None:
-    items, truth, exposures = planted_items()
+    items, truth, _ = planted_items()
     pairs = items[items["variant"] == "feminine"].reset_index(drop=True)
     x = occupations.planted_log_odds(truth, pairs)
     generator = np.random.default_rng(2)
