@@ -95,7 +95,12 @@ def of_targets(logits: torch.Tensor, target: torch.Tensor) -> tuple[np.ndarray, 
     """
     goal = target[:, None]
     own = logits.gather(1, goal)
-    larger = (logits > own).sum(1)
-    before = ((logits == own) & (torch.arange(logits.shape[1], device=logits.device) < goal)).sum(1)
     logprob = torch.log_softmax(logits, dim=-1).gather(1, goal)[:, 0]
-    return logprob.cpu().numpy(), (larger + before).to(torch.int32).cpu().numpy()
+    # comparisons written as float32 are counted three times as fast as bool, and exactly up to 2**24 of them
+    compared = torch.empty_like(logits)
+    rank = torch.gt(logits, own, out=compared).sum(1)
+    tied = torch.ge(logits, own, out=compared).sum(1) > rank + 1
+    if tied.any():
+        lower = torch.arange(logits.shape[1], device=logits.device) < goal[tied]
+        rank[tied] += ((logits[tied] == own[tied]) & lower).sum(1)
+    return logprob.cpu().numpy(), rank.to(torch.int32).cpu().numpy()

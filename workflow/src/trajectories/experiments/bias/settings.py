@@ -10,7 +10,6 @@ from trajectories.experiments.bias.margins import InterventionSettings, Publishe
 from trajectories.suites import Strict, Suite
 
 Set = Literal["occupations", "crows_pairs", "winobias", "winogender"]
-COUNTS_TERMS = True
 
 
 class StimuliSettings(Strict):
