@@ -117,7 +117,7 @@ def test_amplification_is_told_from_matching(slope: float, verdict: str) -> None
     counts = [r for r in found.recovery if "counted" in r["parameter"]]
     assert [r["covered"] for r in counts] == [True]
     covered = np.mean([r["covered"] for r in found.recovery if "log odds" in r["parameter"]])
-    assert covered > 0.8 if slope == 1.0 else covered < 0.6
+    assert covered > 0.7 if slope == 1.0 else covered < 0.6
 
 
 def test_counts_are_those_below_the_step() -> None:
