@@ -12,10 +12,12 @@ import pytest
 from tokenizers import Tokenizer
 from trajectories import data
 from trajectories.analysis import AnalysisContext
+from trajectories.experiments.bias.figures import figures
 from trajectories.experiments.bias.hypotheses import claims
 from trajectories.experiments.bias.parts import limits, occupations, prompts, relation, stereotypes, winobias, winogender
-from trajectories.experiments.bias.settings import AnalyseSettings, StimuliSettings
+from trajectories.experiments.bias.settings import AnalyseSettings, FiguresSettings, StimuliSettings
 from trajectories.experiments.bias.stimuli import stimuli
+from trajectories.figures import FigureContext
 from trajectories.findings import Findings
 from trajectories.nano.occupations import occupations as planted
 from trajectories.nano.settings import Occupations
@@ -198,3 +200,15 @@ def test_decisions_of_the_public_sets_keep_their_level(shown: pd.DataFrame) -> N
     for one in found.calibrands:
         tried = power(one.claim, simulated(one.claim, one.simulate, n_sim=60, seed=1, at_margin=4))
         assert tried["level"] != EXCEEDED, one.claim.id
+
+
+def test_every_figure_is_drawn_from_what_the_parts_found(shown: pd.DataFrame) -> None:
+    made, found = context(shown, lambda step: np.random.default_rng(step).normal(0, 1, len(shown))), Findings()
+    for part in (stereotypes, winobias, winogender, prompts):
+        part.analyse(made, found)
+    rows = pd.DataFrame(found.trajectories).assign(parameters_non_embedding=500, tokens=1)
+    extra = {name: pd.DataFrame(rows) for name, rows in found.extra.items()}
+    drawn = figures(FigureContext(made.suite, FiguresSettings(), rows, rows.iloc[:0], rows.iloc[:0], rows.iloc[:0], extra.__getitem__))
+    assert [one.name for one in drawn] == ["crows-pairs-difference", "winobias-effect", "winogender-labour", "recognition"]
+    for one in drawn:
+        assert one.chart.to_dict()
