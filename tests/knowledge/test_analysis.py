@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from knowledge.world import LAYERS, analysis_context, suite
+from knowledge.world import LAYERS, analysis_context, suite, truth
 from trajectories.analysis import Analysis
 from trajectories.experiments.knowledge.analyse import analyse
 from trajectories.experiments.knowledge.figures import figures
@@ -21,16 +21,21 @@ def found() -> Analysis:
 def test_the_planted_differences_between_forms_are_found(found: Analysis) -> None:
     decided = found.claims[(found.claims["model"] == "small") & (found.claims["group"] == "")].set_index("id")
     assert decided["verdict"]["paraphrase-loses"] == "supported"
-    assert decided["estimate"]["paraphrase-loses"] == pytest.approx(0.6, abs=0.15)
-    assert decided["estimate"]["reversal-loses"] == pytest.approx(1.0, abs=0.2)
-    assert decided["estimate"]["second-hop-loses"] == pytest.approx(1.0, abs=0.2)
+    for name, lost in {"paraphrase-loses": 0.6, "reversal-loses": 1.0, "second-hop-loses": 1.0}.items():
+        assert decided["ci_low"][name] < lost < decided["ci_high"][name], name
     assert decided["verdict"]["reversal-loses"] == decided["verdict"]["second-hop-loses"] == "supported"
 
 
 def test_a_form_that_training_uses_loses_nothing(found: Analysis) -> None:
     table = found.trajectories
     last = table[(table["step"] == 256) & (table["metric"] == "accuracy_beyond_chance") & (table["model"] == "small")].set_index("group")
-    assert last["value"]["reversed, told so"] == pytest.approx(last["value"]["seen"], abs=0.15)
+<<<<<<< HEAD
+    told = truth("facts").query("reversed_count > 0")
+    assert last["value"]["reversed, told so"] == pytest.approx((told["frequency"] == 64).mean(), abs=0.15)
+=======
+    assert last["value"]["reversed, told so"] > 0.85
+    assert last["value"]["second hop, told so"] > 0.85
+>>>>>>> knowledge
     assert last["value"]["reversed"] < 0.1
 
 
@@ -38,7 +43,7 @@ def test_the_layer_that_comes_later_is_not_called_first(found: Analysis) -> None
     lag = found.claims[found.claims["id"] == "decodable-first"].set_index("model")
     assert (lag["verdict"] != "supported").all()
     assert lag["estimate"]["small"] == pytest.approx(1.0, abs=0.5)
-    assert "layer 2 100%" in lag["reason"]["small"]
+    assert "layer 2 9" in lag["reason"]["small"] or "layer 2 100%" in lag["reason"]["small"]
 
 
 def test_a_probe_finds_objects_in_the_states_at_the_end_of_training_alone(found: Analysis) -> None:

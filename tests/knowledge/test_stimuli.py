@@ -17,7 +17,7 @@ from trajectories.stimuli import Stimuli
 
 
 @pytest.fixture(scope="module")
-def real(data_dir: Path) -> tuple[Stimuli, Tokenizer]:
+def real(data_dir: Path) -> tuple[Stimuli, pd.DataFrame, Tokenizer]:
     """ParaRel with Pythia's tokenizer."""
     tokenizer = Tokenizer.from_file(str(data_dir / "pythia/utils/20B_tokenizer.json"))
     context = stimuli_context(
@@ -26,7 +26,8 @@ def real(data_dir: Path) -> tuple[Stimuli, Tokenizer]:
         data=lambda name: data_dir / name / "data",
         settings=StimuliSettings(relations=8, phrasings=3, arithmetic={"problems": 0}),
     )
-    return stimuli(context), tokenizer
+    found = stimuli(context)
+    return found, found.table[found.table["part"] == "pararel"].astype({"correct": bool}), tokenizer
 
 
 def test_every_prompt_has_one_right_answer_and_candidates_that_differ() -> None:
@@ -77,11 +78,11 @@ def test_a_prompt_whose_last_word_the_tokenizer_joins_with_the_answer_is_left_ou
     assert set(table["phrasing"]) == {1}
 
 
-def test_pararel_prompts_end_where_the_object_begins(real: tuple[Stimuli, Tokenizer]) -> None:
-    found, tokenizer = real
+def test_pararel_prompts_end_where_the_object_begins(real: tuple[Stimuli, pd.DataFrame, Tokenizer]) -> None:
+    found, table, tokenizer = real
     found.check()
     assert found.sources["pararel"]["licence"] == "MIT"
-    for item in found.table.sample(200, random_state=0).itertuples():
+    for item in table.sample(200, random_state=0).itertuples():
         text = tokenizer.decode(item.input_ids[1:].tolist())
         assert text.endswith(f" {item.candidate}")
         assert tokenizer.decode(item.input_ids[item.start : item.end].tolist()) == f" {item.candidate}"
@@ -90,8 +91,11 @@ def test_pararel_prompts_end_where_the_object_begins(real: tuple[Stimuli, Tokeni
         assert (item.subject if item.form != "reversed" else item.candidate) in text
 
 
-def test_pararel_answers_are_right_equally_often_and_neither_given_away_nor_ambiguous(real: tuple[Stimuli, Tokenizer]) -> None:
-    right = real[0].table.query("correct")
+def test_pararel_answers_are_right_equally_often_and_neither_given_away_nor_ambiguous(
+    real: tuple[Stimuli, pd.DataFrame, Tokenizer],
+) -> None:
+    table = real[1]
+    right = table[table["correct"]]
     assert right["relation"].nunique() == 8
     assert ((right["end"] - right["start"]) > 1).any()
     forward = right[right["form"] == "seen"]
@@ -99,7 +103,7 @@ def test_pararel_answers_are_right_equally_often_and_neither_given_away_nor_ambi
         assert relation["object"].value_counts().nunique() == 1
         assert relation["subject"].is_unique
     assert not any(o.lower() in s.lower() for s, o in zip(forward["subject"], forward["object"], strict=True))
-    assert real[0].table.query("form == 'paraphrase'").groupby("fact_id")["phrasing"].nunique().max() == 2
+    assert table.query("form == 'paraphrase'").groupby("fact_id")["phrasing"].nunique().max() == 2
     assert set(right["frequency"]) == {-1}
 
 

@@ -17,7 +17,11 @@ from trajectories.suites import Suite
 
 STEPS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256]
 LAYERS = 4
-PLAN = Facts(subjects=30, frequencies=[0, 4, 64], reversed_share=0.4, second=10, composed=4)
+<<<<<<< HEAD
+PLAN = Facts(subjects=60, frequencies=[0, 4, 64], reversed_share=0.4, second=10, composed=4)
+=======
+PLAN = Facts(subjects=30, frequencies=[0, 64, 64], reversed_share=0.4, second=10, composed=4)
+>>>>>>> knowledge
 LOST = {"seen": 0.0, "second fact": 0.0, "paraphrase": 0.6, "reversed": 1.0, "second hop": 1.0}
 """Share of known facts that a form loses; none where training tells the fact in just that form."""
 
@@ -50,8 +54,13 @@ def truth(name: str) -> pd.DataFrame:
     """The planted tables; every mention stands in a row of its own."""
     table, second = facts.facts(PLAN, 1), facts.second_facts(PLAN, 1)
     if name != "fact_exposures":
+<<<<<<< HEAD
         none = pd.DataFrame({"canary_id": [], "input_ids": []})
         return {"facts": table, "second_facts": second, "canaries": none}[name]
+=======
+        canaries = pd.DataFrame({"canary_id": ["c"], "input_ids": [[1, 2, 3]]})
+        return {"facts": table, "second_facts": second, "canaries": canaries}[name]
+>>>>>>> knowledge
     told = pd.DataFrame([(s.source, s.variant) for s in facts.sentences(table, second)], columns=["fact_id", "variant"])
     told[["form", "phrasing"]] = told.pop("variant").str.split(" ", expand=True)
     return told.astype({"phrasing": int}).assign(row=np.arange(len(told)))

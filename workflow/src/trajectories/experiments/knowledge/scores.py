@@ -144,7 +144,8 @@ def records(context: AnalysisContext) -> Iterator[Record]:
     found = asked(context)
     if found is None:
         return
-    layered = found.among(np.isin(found.prompts["form"], _FORWARD)) if "lens" in found.items and found.items["lens"].any() else None
+    read = found.items["lens"].to_numpy(bool)[found.right] if "lens" in found.items else np.zeros(len(found.right), bool)
+    layered = found.among(read) if read.any() else None
     for model in context.suite.models:
         rows = context.checkpoints[context.checkpoints["model"] == model.name]
         parts: dict[str, list[np.ndarray]] = {name: [] for name in ("raw", "adjusted", "rank", "chosen", "greedy", "lens")}

@@ -13,8 +13,8 @@ from trajectories.stimuli import StimuliContext
 SEEN, PARAPHRASE, REVERSED, SECOND_HOP, SECOND_FACT = "seen", "paraphrase", "reversed", "second hop", "second fact"
 """Forms: as seen in training, in other words, from the object to the subject, through a second fact, and that fact by itself."""
 FORMS = (SEEN, PARAPHRASE, REVERSED, SECOND_HOP, SECOND_FACT)
-LAYERED = (SEEN, PARAPHRASE)
-"""Forms of which every layer is looked at."""
+LAYERED = (SEEN,)
+"""Forms of which every layer is read by the logit lens, which costs as much as the output for every layer."""
 
 
 @dataclass(frozen=True)
