@@ -12,10 +12,12 @@ import pytest
 from tokenizers import Tokenizer
 from trajectories import data
 from trajectories.analysis import AnalysisContext
+from trajectories.experiments.bias.figures import figures
 from trajectories.experiments.bias.hypotheses import claims
 from trajectories.experiments.bias.parts import limits, occupations, prompts, relation, stereotypes, winobias, winogender
-from trajectories.experiments.bias.settings import AnalyseSettings, StimuliSettings
+from trajectories.experiments.bias.settings import AnalyseSettings, FiguresSettings, StimuliSettings
 from trajectories.experiments.bias.stimuli import stimuli
+from trajectories.figures import FigureContext
 from trajectories.findings import Findings
 from trajectories.nano.occupations import occupations as planted
 from trajectories.nano.settings import Occupations
@@ -117,7 +119,7 @@ def test_amplification_is_told_from_matching(slope: float, verdict: str) -> None
     counts = [r for r in found.recovery if "counted" in r["parameter"]]
     assert [r["covered"] for r in counts] == [True]
     covered = np.mean([r["covered"] for r in found.recovery if "log odds" in r["parameter"]])
-    assert covered > 0.8 if slope == 1.0 else covered < 0.9
+    assert covered > 0.7 if slope == 1.0 else covered < 0.6
 
 
 def test_counts_are_those_below_the_step() -> None:
@@ -134,7 +136,7 @@ def test_counts_are_those_below_the_step() -> None:
 
 @pytest.mark.parametrize("group", [occupations.SEEN, occupations.UNSEEN])
 def test_decisions_on_slopes_keep_their_level(group: str) -> None:
-    items, truth, exposures = planted_items()
+    items, truth, _ = planted_items()
     pairs = items[items["variant"] == "feminine"].reset_index(drop=True)
     x = occupations.planted_log_odds(truth, pairs)
     generator = np.random.default_rng(2)
@@ -198,3 +200,15 @@ def test_decisions_of_the_public_sets_keep_their_level(shown: pd.DataFrame) -> N
     for one in found.calibrands:
         tried = power(one.claim, simulated(one.claim, one.simulate, n_sim=60, seed=1, at_margin=4))
         assert tried["level"] != EXCEEDED, one.claim.id
+
+
+def test_every_figure_is_drawn_from_what_the_parts_found(shown: pd.DataFrame) -> None:
+    made, found = context(shown, lambda step: np.random.default_rng(step).normal(0, 1, len(shown))), Findings()
+    for part in (stereotypes, winobias, winogender, prompts):
+        part.analyse(made, found)
+    rows = pd.DataFrame(found.trajectories).assign(parameters_non_embedding=500, tokens=1)
+    extra = {name: pd.DataFrame(rows) for name, rows in found.extra.items()}
+    drawn = figures(FigureContext(made.suite, FiguresSettings(), rows, rows.iloc[:0], rows.iloc[:0], rows.iloc[:0], extra.__getitem__))
+    assert [one.name for one in drawn] == ["crows-pairs-difference", "winobias-effect", "winogender-labour", "recognition"]
+    for one in drawn:
+        assert one.chart.to_dict()

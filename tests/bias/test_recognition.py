@@ -36,6 +36,19 @@ def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is() -> None:
     assert found[3.0] > 0.9
 
 
+def test_intervals_of_probes_hold_though_probes_are_fitted_anew() -> None:
+    generator = np.random.default_rng(9)
+    beyond, plain = [], []
+    for _ in range(120):
+        x, label, group = states(generator, 60, 10, 0.0)
+        fold = probe.dealt_to_folds(group, np.zeros(len(group)), 5, generator)
+        found = effects.area(probe.out_of_fold(x, label, fold, 0.01), label, group, less=0.5)
+        wide = probe.refitted(found, 5)
+        beyond.append(wide.ci_low > 0 or wide.ci_high < 0)
+        plain.append(found.ci_low > 0 or found.ci_high < 0)
+    assert np.mean(beyond) < 0.1 < np.mean(plain)
+
+
 def test_no_group_is_on_both_sides_and_every_fold_holds_each_kind_alike() -> None:
     group = np.repeat(np.arange(18), 4)
     kind = np.where(group % 2, "she", "he")
@@ -96,7 +109,7 @@ def test_decisions_on_areas_keep_their_level() -> None:
     own = claims(SETTINGS)
     tried = {
         "recognized-in-prompts": prompts.simulation(label, pair, clusters),
-        "recognized-in-states": probe.simulation(0.55, label, pair, clusters),
+        "recognized-in-states": probe.simulation(0.55, label, pair, clusters, 5),
     }
     for name, simulate in tried.items():
         found = power(own[name], simulated(own[name], simulate, n_sim=100, seed=1, truths=(0.0, 1.0, 4.0), at_margin=3))

@@ -30,9 +30,9 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
                 for (level, name), mine in groups.items():
                     place = {"model": model, "step": step, "level": level, "group": name, "setting": pairs.set}
                     found.trajectories += [place | r for r in described(difference[mine], pairs.clusters[mine])]
-        for run in own_runs(context):
-            if run.name in pairs.difference:
-                _claims(pairs, run.name, context, found)
+        for one in own_runs(context):
+            if one.name in pairs.difference:
+                _claims(pairs, one.name, context, found)
     found.note(
         "Likelihood differences are log P(stereotyping sentence) less log P(the other), in nats and signed; lm-evaluation-harness reports "
         "their absolute values, which are given beside them and grow with any difference between the sentences, stereotype or not."
