@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from knowledge.world import LAYERS, analysis_context, suite
+from knowledge.world import LAYERS, analysis_context, suite, truth
 from trajectories.analysis import Analysis
 from trajectories.experiments.knowledge.analyse import analyse
 from trajectories.experiments.knowledge.figures import figures

@@ -62,7 +62,9 @@ def _final(table: pd.DataFrame) -> Figure:
         alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(x=alt.datum(0.1)),
         base.mark_rule(strokeWidth=2).encode(x=alt.X("ci_low:Q", title="accuracy"), x2="ci_high:Q"),
         base.mark_point(size=50, opacity=1).encode(
-            x=x, shape=alt.Shape("setting:N", title="ranks", scale=alt.Scale(domain=["raw", "adjusted"])), tooltip=tips
+            x=x,
+            shape=alt.Shape("setting:N", title="ranks", scale=alt.Scale(domain=["raw", "adjusted"], range=["square", "circle"])),
+            tooltip=tips,
         ),
         data=last[["model", "form", "setting", "value", "ci_low", "ci_high", "n"]],
     )

@@ -40,7 +40,7 @@ def _lens(table: pd.DataFrame) -> Figure:
     high = max(float(table["value"].max()), 0.05)
     panels = [
         theme.heatmap(
-            table[table["model"] == name].assign(layer=lambda t: t["group"].astype(int), value=lambda t: t["value"].clip(lower=0)),
+            table[table["model"] == name].assign(layer=lambda t: t["group"].astype(int)),
             "step",
             "layer",
             value_title="accuracy beyond chance",
@@ -56,8 +56,9 @@ def _lens(table: pd.DataFrame) -> Figure:
         "lens-by-layer",
         "From which layer facts can be read, and from when on",
         "Facts asked as training tells them, read from each layer by the logit lens (as if the layer were the last): chance-corrected "
-        "accuracy among the candidates. Layer 0 is the embedding, the top row the model's own output. Colour that spreads downwards over "
-        "training would mean that facts come to be settled in earlier layers. Below chance is drawn as chance.",
+        "accuracy among the candidates. Layer 0 is the embedding of the last word, the same for every subject: its candidates tie, "
+        "and ties count as wrong. The top row is the model's own output. Colour that spreads downwards over "
+        "training would mean that facts come to be settled in earlier layers.",
         alt.hconcat(*panels).resolve_scale(color="shared"),
     )
 
@@ -81,18 +82,15 @@ def _read(read: pd.DataFrame, lens: pd.DataFrame) -> Figure:
         cells[column] = [str(int(s)) if np.isfinite(s) else NEVER for s in cells[column]]
     x = alt.X("output_step:O", sort=order, title="step from which on the model gives the fact", scale=alt.Scale(domain=order))
     y = alt.Y("step:O", sort=order[::-1], title="step from which on the layer gives it", scale=alt.Scale(domain=order[::-1]))
-    panels = list(dict.fromkeys(cells["panel"]))
-    equal = pd.DataFrame([{"panel": p, "step": s, "output_step": s, "equal": True} for p in panels for s in order])
-    size = alt.Size(
-        "facts:Q", scale=alt.Scale(range=[20, 320]), legend=alt.Legend(values=sorted({1, int(cells["facts"].max())}), format="d")
-    )
     base = alt.Chart(width=alt.Step(20), height=alt.Step(20))
     chart = alt.layer(
-        base.mark_point(shape="square", filled=False, size=260, opacity=0.4, strokeWidth=1, color="#80868b")
+        base.mark_point(shape="square", filled=False, size=260, opacity=0.25, color="#80868b")
         .encode(x=alt.X("step:O", sort=order), y=alt.Y("step:O", sort=order[::-1]))
-        .transform_filter("isValid(datum.equal)"),
-        base.mark_circle(color="#00768f", opacity=0.85).encode(x=x, y=y, size=size, tooltip=["facts:Q", "step:O", "output_step:O"]),
-        data=pd.concat([cells, equal], ignore_index=True),
+        .transform_filter("isValid(datum.step)"),
+        base.mark_circle(color="#00768f", opacity=0.85).encode(
+            x=x, y=y, size=alt.Size("facts:Q", scale=alt.Scale(range=[20, 320])), tooltip=["facts:Q", "step:O", "output_step:O"]
+        ),
+        data=cells,
     )
     return Figure(
         "lens-first",
@@ -100,7 +98,7 @@ def _read(read: pd.DataFrame, lens: pd.DataFrame) -> Figure:
         "Facts by the checkpoint from which on the output (across) and the best intermediate layer (upwards, by the logit lens) are right; "
         "those that neither ever gives are left out. Squares mark equal times: facts below them are in the layer first, above them in the "
         "output first. Single facts are right by luck now and then; the claim times all facts together.",
-        chart.facet(alt.Facet("panel:N", title=None, sort=panels), columns=2),
+        chart.facet(alt.Facet("panel:N", title=None), columns=2),
     )
 
 
@@ -109,7 +107,8 @@ def _probes(table: pd.DataFrame) -> Figure:
     shown = table.assign(what=table["group"].map(names))
     colour = alt.Color(
         "what:N",
-        title=None,
+        legend=alt.Legend(title=None, symbolOpacity=1),
+        sort=list(names.values()),
         scale=alt.Scale(domain=list(names.values()), range=["#00768f", "#80868b", "#c8442c"]),
     )
     dashes = alt.Scale(domain=list(names.values()), range=[[1, 0], [4, 2], [1, 2]])
@@ -119,7 +118,7 @@ def _probes(table: pd.DataFrame) -> Figure:
     chart = alt.layer(
         alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(y=alt.datum(0)),
         base.mark_area(opacity=0.14).encode(y=alt.Y("ci_low:Q", title="accuracy beyond chance"), y2="ci_high:Q"),
-        base.mark_line().encode(y=y, strokeDash=alt.StrokeDash("what:N", title=None, scale=alt.Scale(domain=list(names.values())))),
+        base.mark_line().encode(y=y, strokeDash=dash),
         base.mark_point(size=24).encode(y=y, tooltip=["model:N", "what:N", "step:Q", alt.Tooltip("value:Q", format=".1%")]),
         data=shown[shown["model"].isin(_models(table))][["model", "step", "what", "setting", "value", "ci_low", "ci_high"]],
     )
