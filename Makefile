@@ -1,5 +1,5 @@
 # `make`       set up what is needed in .venv, then run everything on the embedded suite; ends with the path of the report
-# `make trial` the randomized trial of training order and memorization: twelve more models (config-trial.yaml); may take an hour
+# `make trial` the randomized trial of training order and memorization: fifteen more models (config-trial.yaml); may take an hour
 # `make test`  the same environment, with what the tests need, and all tests
 # `make lint`  formatting, lint and types alone
 # `make lock`  derive envs/ from pyproject.toml (needs uv); add UPGRADE=1 for newer versions

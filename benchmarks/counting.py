@@ -2,8 +2,8 @@
 
     python benchmarks/counting.py --tokens 500000000 --terms 1000 --pairs 1000
 
-writes an order whose tokens have a natural language's frequencies (Zipf) into a temporary folder, takes terms of one to four tokens from its
-own rows, so that they occur, and counts them, first alone, then with pairs. Times are of reading and counting; making the order is left out.
+writes an order whose tokens have a natural language's frequencies (Zipf) into a temporary folder, takes terms of one to four tokens from
+its own rows, so that they occur, and counts them, first alone, then with pairs. Times are of reading and counting alone.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def complaint(**keys: Any) -> str:
 def test_the_projects_own_configuration_fits(checkout: Path) -> None:
     resolved = resolve(read(checkout / "config.yaml"))
     assert resolved.suite.name == "nano"
-    assert resolved.experiments == ["grammar", "memorization"]
+    assert resolved.experiments == ["grammar", "memorization", "knowledge", "bias"]
 
 
 def test_all_stands_for_every_model_and_step_and_one_name_for_a_list() -> None:

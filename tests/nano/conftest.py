@@ -20,7 +20,7 @@ def plan(**changes: Any) -> Training:
         "shard_bytes": 20003,
         "text": {"packages": ["pandas"], "most_files": 60},
         "canaries": {"counts": {1: 6, 4: 5, 16: 3}, "window": 20, "offset": "random"},
-        "facts": {"subjects": 6, "frequencies": [0, 1, 5]},
+        "facts": {"subjects": 6, "frequencies": [0, 1, 5], "reversed_share": 0.5, "reversed_most": 3, "second": 4, "composed": 2},
         "grammar": {
             "sentences": {
                 "agreement_simple": 300,

@@ -82,6 +82,56 @@ def test_a_facts_first_mention_is_where_the_truth_says(corpus: Corpus, training:
             assert pd.isna(fact.first_step)
 
 
+def test_facts_are_told_otherwise_as_often_as_the_truth_says(corpus: Corpus, documents: Counter[str]) -> None:
+    facts, second = corpus.truth["facts"], corpus.truth["second_facts"].set_index("fact_id")
+    assert set(facts["reversed_count"]) == {0, 1, 3}
+    assert (facts.loc[facts["frequency"] == 0, "reversed_count"] == 0).all()
+    for fact in facts.itertuples():
+        assert documents[fact.reversed_prompt + fact.reversed_answer] == fact.reversed_count <= fact.frequency
+        assert documents[fact.composed_prompt + fact.composed_answer] == fact.composed_count
+        assert fact.second_object == second["object"][fact.second_id]
+        assert second["subject"][fact.second_id] == fact.object
+    for fact in second.itertuples():
+        counted = [documents[prompt + fact.answer] for prompt in fact.prompts]
+        assert counted == list(fact.phrasing_counts)
+        assert sum(counted) == fact.frequency == 4
+    for _, relation in second.groupby("relation"):
+        assert relation["object"].is_unique
+
+
+def test_of_an_objects_places_the_one_told_least_is_composed() -> None:
+    from trajectories.nano import facts
+    from trajectories.nano.settings import Facts
+
+    told = facts.facts(Facts(composed=2), 3)
+    for _, group in told[told["frequency"] > 0].groupby(["relation", "object"]):
+        composed = group[group["composed_count"] > 0]
+        assert len(composed) == (len(group) > 1)
+        assert (composed["frequency"] == group["frequency"].min()).all()
+    assert (told.loc[told["frequency"] == 0, "composed_count"] == 0).all()
+
+
+def test_what_is_told_besides_changes_no_fact(corpus: Corpus) -> None:
+    from trajectories.nano import facts
+    from trajectories.nano.settings import Facts
+
+    plain, more = facts.facts(Facts(), 1), facts.facts(Facts(reversed_share=0.4, second=9, composed=4), 1)
+    pd.testing.assert_frame_equal(
+        plain.drop(columns=["reversed_count", "composed_count"]), more.drop(columns=["reversed_count", "composed_count"])
+    )
+    assert (plain[["reversed_count", "composed_count"]] == 0).all(axis=None)
+    assert len(facts.sentences(plain, facts.second_facts(Facts(), 1))) == plain["frequency"].sum()
+
+
+def test_every_mention_of_a_fact_has_its_form(corpus: Corpus) -> None:
+    told, facts = corpus.truth["fact_exposures"], corpus.truth["facts"]
+    counts = told.groupby("form").size()
+    assert counts["forward"] == facts["frequency"].sum()
+    assert counts["reversed"] == facts["reversed_count"].sum()
+    assert counts.get("composed", 0) == facts["composed_count"].sum()
+    assert counts["second"] == corpus.truth["second_facts"]["frequency"].sum()
+
+
 def test_objects_do_not_follow_from_places(corpus: Corpus) -> None:
     for _, relation in corpus.truth["facts"].groupby("relation"):
         assert all(fact.object in fact.candidates for fact in relation.itertuples())

@@ -61,7 +61,7 @@ def test_the_corpus_lists_its_files_with_their_hashes(root: Path) -> None:
 def test_truth_tables_know_where_they_come_from(root: Path) -> None:
     written = {path.stem for path in (root / "corpus" / "truth").glob("*.parquet")}
     exposures = {f"{name}_exposures" for name in ("canary", "fact", "paradigm", "occupation")}
-    assert written == {"canaries", "facts", "paradigms", "occupations", "documents", "pronouns"} | exposures
+    assert written == {"canaries", "facts", "second_facts", "paradigms", "occupations", "documents", "pronouns"} | exposures
     for name in written:
         assert tables.provenance(root / "corpus" / "truth" / f"{name}.parquet")["suite"] == "miniature"
 

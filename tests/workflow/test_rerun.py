@@ -47,9 +47,9 @@ def test_a_fresh_clone_takes_over_copied_results(clone: Callable[[bool], Flow], 
 
 
 def test_an_edit_of_figures_redraws_them_and_undoing_it_leaves_nothing_to_do(twin: Flow):
-    path = twin.folder / "workflow/src/trajectories/experiments/grammar/figures.py"
+    path = twin.folder / "workflow/src/trajectories/experiments/grammar/figures/accuracy.py"
     before = path.read_text()
-    twin.edit("experiments/grammar/figures.py")
+    twin.edit("experiments/grammar/figures/accuracy.py")
     assert twin.planned() == {"figures grammar", "report"}
     path.write_text(before)
     assert twin.planned() == set()

@@ -34,7 +34,7 @@ if RUN.suite.source != "published":
 
     rule count:
         """Count an experiment's terms in one training order, and the documents in which two of them meet, up to every checkpoint. An order
-        longer than `count_tokens` is sampled evenly."""
+        longer than `count_tokens` is sampled."""
         input:
             recipe=recipe("count", "order", "experiment"),
             order=f"{ROOT}/order/{{order}}/order.json",

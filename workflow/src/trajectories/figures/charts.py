@@ -52,7 +52,8 @@ def trajectory(
     width: int | None = None,
     height: int | None = None,
     domain: Sequence[float] | None = None,
-    reference: float | None = None,
+    reference: float | str | None = None,
+    independent: bool = False,
     percent: bool = False,
     band: bool = True,
     scale: str = "linear",
@@ -69,7 +70,8 @@ def trajectory(
         columns: most panels side by side.
         width, height: of one panel, in pixels.
         domain: y range, or that of the data.
-        reference: height of a dashed line (chance, for instance).
+        reference: height of a dashed line (chance, for instance), or the column that holds it, where panels differ.
+        independent: panels have y axes of their own.
         percent: y as percentage of shares between 0 and 1.
         band: draw ``ci_low`` to ``ci_high``.
         scale: type of the y scale, for instance ``log``.
@@ -77,6 +79,7 @@ def trajectory(
         tooltip: further columns for the tooltip.
     """
     wanted = ["model", "parameters_non_embedding", "step", "tokens", "value", "ci_low", "ci_high", "n", facet, choose, *tooltip]
+    wanted += [reference] if isinstance(reference, str) else []
     kept = [c for c in dict.fromkeys(wanted) if c is not None and c in table]
     data = table[kept].dropna(subset=["value"])
     if data.empty:
@@ -108,7 +111,8 @@ def trajectory(
     base = alt.Chart(width=width, height=height).encode(x=x)
     layers: list[alt.Chart] = []
     if reference is not None:
-        layers.append(alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(y=alt.datum(reference)))
+        level = alt.Y(f"mean({reference}):Q", title=y_title) if isinstance(reference, str) else alt.datum(reference)
+        layers.append(alt.Chart().mark_rule(strokeDash=[4, 3], opacity=0.7).encode(y=level))
     if has_band:
         shade = alt.condition(chosen, alt.value(0.16), alt.value(0.02))
         layers.append(
@@ -131,6 +135,7 @@ def trajectory(
         order = list(dict.fromkeys(data[facet].astype(str)))
         head = alt.Header(title=header, labelExpr="datum.label")
         chart = chart.facet(alt.Facet(f"{facet}:N", sort=order, title=header, header=head), columns=panels_per_row(len(order), columns))
+        chart = chart.resolve_scale(y="independent") if independent else chart
     return chart
 
 

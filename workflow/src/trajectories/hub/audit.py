@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from trajectories import row_lists, tables
 from trajectories.errors import UserError
-from trajectories.hub.duplicates import NOTHING_LEARNED, equal_parts, equal_wholes
+from trajectories.hub.duplicates import NOTHING_LEARNED, TELLING, branch_points, equal_parts, equal_wholes
 from trajectories.hub.files import Choice, choose, weights_of, weights_sha256
 from trajectories.layout import Layout
 from trajectories.suites import Model, Suite
@@ -32,9 +32,6 @@ SCHEMA = pa.schema(
     ]
 )
 """``sha256`` identifies the weights (:func:`trajectories.hub.files.weights_sha256`) or the published values; ``files`` is JSON by name."""
-
-TELLING = 20
-"""Fewer published values than this may agree by chance; they are not compared."""
 
 
 def _row(model: Model, step: int, **values: Any) -> dict[str, Any]:
@@ -182,7 +179,7 @@ def across_models(joined: pd.DataFrame, suite: Suite) -> pd.DataFrame:
         The table with ``status`` and ``detail`` of such rows changed.
     """
     rows = joined.astype(object).where(joined.notna(), None).to_dict("records")
-    starts = {(m.name, m.branch_step) for m in suite.models} | {(m.parent, m.branch_step) for m in suite.models}
+    starts = branch_points(suite)
     wrong = {m.name: [a for a in m.anomalies if a.kind in ("duplicate", "contaminated")] for m in suite.models}
     holders: dict[str, list[dict[Any, Any]]] = defaultdict(list)
     for row in rows:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+import pandas as pd
+
+from trajectories import tables
+from trajectories.suites import Suite
+
+TELLING = 20
+"""Fewer published values than this may agree by chance; they are not compared."""
 NOTHING_LEARNED = {0, 1}
 """Warm-up starts at learning rate zero, so one step may leave the weights as they were."""
 
@@ -83,3 +90,38 @@ def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int) -> dict[int, 
         detail = f"{len(shared)} of {len(mine)} weight files shared: {name} is also that of {_several(others)}"
         found[step] = ("ok" if step == last else "duplicate", detail)
     return found
+
+
+def branch_points(suite: Suite) -> set[tuple[str | None, int | None]]:
+    """Model and step that another model of the suite may rightly share: where a branch leaves its parent."""
+    return {(m.name, m.branch_step) for m in suite.models} | {(m.parent, m.branch_step) for m in suite.models}
+
+
+def results_of_others(results: pd.DataFrame, starts: Collection[tuple[str | None, int | None]] = ()) -> pd.DataFrame:
+    """Published results that are, value by value, those of another model, which one of the two cannot have made.
+
+    Results of one number of shots are compared by themselves, since a harness run writes them together; so a checkpoint whose results are
+    another's in part is found too. Which of the two models they belong to, values do not tell: both are named.
+
+    Args:
+        results: ``model, step, task, metric, value, num_fewshot``.
+        starts: of :func:`branch_points`; steps 0 and 1 may be shared by all.
+
+    Returns:
+        ``model, step, num_fewshot, other, other_step``, one row per set of results that another model has as well.
+    """
+    holders: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+    ordered = results.assign(num_fewshot=results["num_fewshot"].fillna(0)).sort_values(["task", "metric"], kind="stable")
+    for (model, step, shots), own in ordered.groupby(["model", "step", "num_fewshot"]):
+        values = own["value"].map(repr)
+        if int(step) in NOTHING_LEARNED or (str(model), int(step)) in starts or values.nunique() < TELLING:
+            continue
+        digest = tables.digest(list(zip(own["task"], own["metric"], values, strict=True)), length=64)
+        holders[digest].append((str(model), int(step), int(shots)))
+    rows = []
+    for alike in holders.values():
+        for model, step, shots in alike:
+            other = next((o for o in alike if o[0] != model), None)
+            if other is not None:
+                rows.append((model, step, shots, other[0], other[1]))
+    return pd.DataFrame(rows, columns=["model", "step", "num_fewshot", "other", "other_step"])

@@ -32,7 +32,8 @@ def build(training: Training) -> Corpus:
     fact_table = facts.facts(training.facts, training.seed)
     grammar_sentences = grammar.sentences(training.grammar, training.seed)
     occupation_table, occupation_sentences = occupations.occupations(training.occupations, training.seed)
-    planted = [*facts.sentences(fact_table), *grammar_sentences, *occupation_sentences]
+    second_table = facts.second_facts(training.facts, training.seed)
+    planted = [*facts.sentences(fact_table, second_table), *grammar_sentences, *occupation_sentences]
 
     total = training.rows + training.never_seen
     documents = list(docstrings(training.text))
@@ -58,12 +59,17 @@ def build(training: Training) -> Corpus:
     canary_table["first_step"] = canary_table["canary_id"].map(steps.groupby(copies["canary_id"]).min()).astype("Int64")
     canary_table["last_step"] = canary_table["canary_id"].map(steps.groupby(copies["canary_id"]).max()).astype("Int64")
     exposures = {kind: _exposures(packed.documents, kind, training.rows_per_step) for kind in ("fact", "grammar", "occupation")}
-    fact_table["first_step"] = fact_table["fact_id"].map(exposures["fact"].groupby("source")["step"].min()).astype("Int64")
+    told = exposures["fact"].rename(columns={"source": "fact_id"})
+    told[["form", "phrasing"]] = told.pop("variant").str.split(" ", expand=True)
+    for table, form in ((fact_table, facts.FORWARD), (second_table, facts.SECOND_FACT)):
+        first = told[told["form"] == form].groupby("fact_id")["step"].min()
+        table["first_step"] = table["fact_id"].map(first).astype("Int64")
     truth = {
         "canaries": canary_table,
         "canary_exposures": copies.assign(step=steps),
         "facts": fact_table,
-        "fact_exposures": exposures["fact"].rename(columns={"source": "fact_id", "variant": "phrasing"}).astype({"phrasing": int}),
+        "second_facts": second_table,
+        "fact_exposures": told.astype({"phrasing": int}),
         "paradigms": grammar.pairs(training.grammar, training.seed, planted),
         "paradigm_exposures": exposures["grammar"].rename(columns={"source": "paradigm"}),
         "occupations": occupation_table,

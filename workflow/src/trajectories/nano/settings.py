@@ -47,6 +47,14 @@ class Facts(Strict):
     frequencies: list[int] = Field(
         [0, 1, 4, 16, 64, 256], min_length=1, description="Mentions, dealt evenly to the facts of each relation."
     )
+    reversed_share: float = Field(
+        0.0, ge=0, le=1, description="Share of the facts of each relation and frequency that are also told from the object to the place."
+    )
+    reversed_most: int = Field(64, ge=0, description="They are told so as often as forward, but not more often than this.")
+    second: int = Field(0, ge=0, description="Mentions of each second fact, one about every object.")
+    composed: int = Field(
+        0, ge=0, description="Mentions of the second fact told of a place directly, for one in three places of an object."
+    )
 
 
 class Grammar(Strict):

@@ -38,8 +38,8 @@ class Counts:
 def shares(lengths: Sequence[int], rows: int) -> list[int]:
     """How many rows are read of each interval when about ``rows`` can be read in all.
 
-    All intervals get alike, but none more than it has, so that the short ones at the beginning of training are read whole; none gets fewer
-    than two, from which the variance is estimated.
+    All intervals get alike, but none more than it has, so that of the short ones at the beginning of training a larger share is read, or
+    all; none gets fewer than two, from which the variance is estimated.
     """
     found, left = [0] * len(lengths), rows
     for done, i in enumerate(sorted(range(len(lengths)), key=lambda i: lengths[i])):
@@ -48,28 +48,28 @@ def shares(lengths: Sequence[int], rows: int) -> list[int]:
     return found
 
 
-def evenly(first: int, length: int, n: int, random: np.random.Generator) -> np.ndarray:
-    """``n`` of the rows [first, first + length), evenly spaced from a random start: each has the same chance ``n / length``."""
+def sampled(first: int, length: int, n: int, random: np.random.Generator) -> np.ndarray:
+    """``n`` different ones of the rows [first, first + length), ascending: a simple random sample."""
     if n == length:
         return np.arange(first, first + length)
-    return first + np.minimum((random.random() + np.arange(n)) * length / n, length - 1).astype(np.int64)
+    return first + np.sort(random.choice(length, n, replace=False))
 
 
 def count(reader: RowReader, terms: Terms, steps: Sequence[int], tokens: int, random: np.random.Generator) -> Counts:
     """Count terms and pairs in the rows of an order.
 
-    Where the rows hold more than ``tokens`` tokens, a systematic sample of each interval between two steps is read, and its counts are
-    scaled by the inverse of the share that was read. Orders are shuffled, so the standard error is that of a simple random sample (Cochran
-    1977, Sampling Techniques, 2.6 and 5.6): within an interval of N rows of which n are read, the variance of the estimated total is
-    N² (1 − n/N) s² / n with s² the variance of the rows' counts, and intervals add up. A term that no row of the sample holds need not be
-    absent: the standard error is never below that of one occurrence in the interval with the smallest share.
+    Where the rows hold more than ``tokens`` tokens, a simple random sample of each interval between two steps is read, and its counts are
+    scaled by the inverse of the share that was read, which is unbiased however the order is arranged. Standard errors are those of a
+    stratified sample (Cochran 1977, Sampling Techniques, 2.6 and 5.4): within an interval of N rows of which n are read, the variance of
+    the estimated total is N² (1 − n/N) s² / n with s² the variance of the rows' counts, and intervals add up. A term that no row of the
+    sample holds need not be absent: the standard error is never below that of one occurrence in the interval with the smallest share.
 
     Args:
         reader: the order.
         terms: what is counted.
         steps: ascending, none repeated; step *s* has seen the rows below ``s * rows_per_step``.
         tokens: about how many tokens may be read.
-        random: where the samples start.
+        random: draws the samples.
 
     Raises:
         UserError: the order has fewer rows than the last step needs.
@@ -78,13 +78,16 @@ def count(reader: RowReader, terms: Terms, steps: Sequence[int], tokens: int, ra
     if bounds[-1] > len(reader):
         raise UserError(f"Order '{reader.name}' has {len(reader)} rows, but step {steps[-1]} has seen {bounds[-1]}; correct the suite.")
     lengths = np.diff(bounds).tolist()
+    if not len(terms):
+        nothing = np.zeros((len(steps), 0))
+        return Counts(list(steps), nothing, nothing, bounds[-1], 0)
     taken = shares(lengths, tokens // reader.row_tokens)
     counts, variances = np.zeros((2, len(steps), len(terms)))
     least = np.zeros(len(steps))
     with Progress(f"count in {reader.name}", sum(taken), "row") as progress:
         for i, (first, length, n) in enumerate(zip(bounds[:-1], lengths, taken, strict=True)):
             totals, squares = np.zeros((2, len(terms)), np.int64)
-            for rows in _chunks(reader, evenly(first, length, n, random)):
+            for rows in _chunks(reader, sampled(first, length, n, random)):
                 found = terms.count(rows, squares=n < length)
                 totals += found[0]
                 squares += found[1]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def pieces(sizes: Sequence[int], start: int, stop: int) -> list[tuple[int, int, 
 
 
 class LocalShards:
-    """Shards in a folder, memory-mapped.
+    """Shards in a folder. They are not memory-mapped: pages of a long order would count as memory of the job that reads it.
 
     Args:
         folder: where the shards lie.
@@ -51,7 +52,6 @@ class LocalShards:
     def __init__(self, folder: Path, shards: Sequence[dict]):
         self._folder, self._shards = Path(folder), list(shards)
         self._sizes = [shard["bytes"] for shard in self._shards]
-        self._maps: dict[int, np.memmap] = {}
         for shard in self._shards:
             path = self._folder / shard["name"]
             try:
@@ -65,15 +65,16 @@ class LocalShards:
 
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """As :meth:`Source.read`."""
-        return [self._read(start, stop) for start, stop in ranges]
+        with ExitStack() as stack:
+            files: dict[int, BinaryIO] = {}
 
-    def _read(self, start: int, stop: int) -> bytes:
-        parts = []
-        for file, first, end in pieces(self._sizes, start, stop):
-            if file not in self._maps:
-                self._maps[file] = np.memmap(self._folder / self._shards[file]["name"], np.uint8, mode="r")
-            parts.append(self._maps[file][first:end].tobytes())
-        return b"".join(parts)
+            def piece(shard: int, first: int, end: int) -> bytes:
+                if shard not in files:
+                    files[shard] = stack.enter_context(open(self._folder / self._shards[shard]["name"], "rb"))
+                files[shard].seek(first)
+                return files[shard].read(end - first)
+
+            return [b"".join(piece(*part) for part in pieces(self._sizes, *bounds)) for bounds in ranges]
 
     def verify(self) -> None:
         """As :meth:`Source.verify`."""

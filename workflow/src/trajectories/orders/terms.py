@@ -16,8 +16,8 @@ _MATRIX = 2**26
 class Terms:
     """Counts terms and pairs of terms; a *column* is one of them, the terms first.
 
-    A term occurs wherever one of its token sequences begins, within the first ``row_tokens`` − 1 tokens of a row: the last is a target only.
-    Occurrences may overlap, and each counts; a sequence that is given twice counts once.
+    A term occurs wherever one of its token sequences stands within the first ``row_tokens`` − 1 tokens of a row: the last is a target
+    only. Occurrences may overlap, and each counts; a sequence that is given twice counts once.
 
     A *document* is a stretch of a row up to an end-of-text token (which belongs to it) or to the row's end. What goes on in another row is
     another document, since rows are shuffled after packing, so the next row of an order does not continue this one.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import ruptures  # type: ignore[import-untyped]
+import ruptures
 
 from trajectories.statistics import sigmoid
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from trajectories import experiments, row_lists, tables
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, TRAJECTORIES, Analysis, AnalysisContext
 from trajectories.errors import UserError
+from trajectories.hub.duplicates import branch_points, results_of_others
 from trajectories.provenance import provenance
 from trajectories.suites import Suite
 
@@ -57,7 +58,7 @@ def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -
     analysis = experiments.part(experiment, "analyse")(context)
     analysis.trajectories = join_facts(analysis.trajectories, settings.suite, checkpoints, experiment)
     record = provenance(settings, layout, "analyse", [*audits, *inputs], PACKAGES, targets={"experiment": experiment})
-    _write(layout, experiment, analysis, record, left_out)
+    _write(layout, experiment, analysis, record, context.left_out)
 
 
 def _checkpoints(settings: Settings, layout: Layout) -> tuple[pd.DataFrame, pd.DataFrame, list[Path]]:
@@ -99,6 +100,9 @@ def _context(
         inputs += paths
         published = pd.concat([tables.read_table(path) for path in paths], ignore_index=True)
         published = checkpoints[["model", "step"]].merge(published, on=["model", "step"], how="inner")
+        if not settings.extra.get("include_anomalous"):
+            published, others = _own_results(published, suite)
+            left_out = pd.concat([left_out, others], ignore_index=True)
     elif experiments.has(experiment, "stimuli"):
         path = layout.stimuli(experiment)
         tables.metadata(path)  # a clear error where it is absent or damaged
@@ -126,6 +130,21 @@ def _context(
         rows_memorized=_lists(layout, checkpoints) if lists else None,
     )
     return context, inputs
+
+
+def _own_results(published: pd.DataFrame, suite: Suite) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Published results without those that two models share, and what is left out as ``model, step, status, detail``.
+
+    The audit finds a checkpoint whose results are all another's; this finds the rest, one number of shots at a time.
+    """
+    shared = results_of_others(published, branch_points(suite))
+    if shared.empty:
+        return published, pd.DataFrame(columns=["model", "step", "status", "detail"])
+    keys = pd.MultiIndex.from_frame(shared[["model", "step", "num_fewshot"]].astype({"step": int, "num_fewshot": int}))
+    own = published.assign(num_fewshot=published["num_fewshot"].fillna(0).astype(int))
+    kept = published[~pd.MultiIndex.from_frame(own[["model", "step", "num_fewshot"]]).isin(keys)].reset_index(drop=True)
+    detail = [f"the {r.num_fewshot}-shot results equal those of {r.other} at step {r.other_step}" for r in shared.itertuples()]
+    return kept, shared[["model", "step"]].assign(status="duplicate", detail=detail)
 
 
 def _tensor(path: Path, measure: str) -> np.ndarray:

@@ -124,10 +124,9 @@ def context(settings: Settings, layout: Layout, machine: Machine, experiment: st
             used(path)
         return found.rows
 
-    part = experiments.part(experiment, "Settings").model_fields["stimuli"].annotation
     return StimuliContext(
         suite=suite,
-        settings=part.model_validate(settings.section),
+        settings=experiments.settings(experiment, "stimuli", settings.section),
         seed=settings.seed,
         orders=Orders({name: layout.order(name) for name in suite.readable_orders()}, used),
         rows_per_step=settings.extra.get("rows_per_step", {}),
@@ -154,7 +153,7 @@ def terms_table(stimuli: Stimuli) -> pd.DataFrame:
 
 
 def run(settings: Settings, layout: Layout, machine: Machine, experiment: str) -> None:
-    """Write ``exposures/`` and ``terms/<experiment>.parquet``, then ``stimuli/<experiment>.parquet`` with the measures asked for in its metadata."""
+    """Write ``exposures/`` and ``terms/<experiment>.parquet``, then ``stimuli/<experiment>.parquet`` with the measures in its metadata."""
     used: list[Path] = []
     stimuli: Stimuli = experiments.part(experiment, "stimuli")(context(settings, layout, machine, experiment, used.append))
     stimuli.check()

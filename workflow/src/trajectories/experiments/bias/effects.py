@@ -17,9 +17,17 @@ LEAST_CLUSTERS = 5
 
 
 def row(result: Result) -> dict[str, Any]:
-    """A result as a row of trajectories, with its 95 % interval."""
-    low, high = t_interval(result.estimate, result.stderr, result.df)
-    return {"value": result.estimate, "stderr": result.stderr, "ci_low": low, "ci_high": high, "n": result.n, "method": result.method}
+    """A result as a row of trajectories, with its 95 % interval; without one where all units are alike, which tells no error."""
+    known = result.stderr > 0
+    low, high = t_interval(result.estimate, result.stderr, result.df) if known else (math.nan, math.nan)
+    return {
+        "value": result.estimate,
+        "stderr": result.stderr if known else math.nan,
+        "ci_low": low,
+        "ci_high": high,
+        "n": result.n,
+        "method": result.method,
+    }
 
 
 def centred(estimate: float, influence: np.ndarray, clusters: np.ndarray, method: str, **facts: Any) -> Result:
@@ -109,43 +117,47 @@ def area_difference(score: np.ndarray, other: np.ndarray, label: np.ndarray, clu
 
 
 def spread(values: np.ndarray, category: np.ndarray, clusters: np.ndarray) -> Result:
-    """How far categories' means lie apart: the root mean square of their deviations, weighted by precision.
+    """How far categories' means lie apart: the root mean square of their deviations, weighted by their numbers of clusters.
 
-    With means m and squared errors 1/w, Q = Σ w (m − m̄)², and Q/(k − 1) has a noncentral F distribution at k − 1 and G − k degrees of
-    freedom, whose noncentrality is Σw times the squared spread; bounds and p values are its inversion (as Steiger 2004, *Psychol. Methods*
-    9, does for effects in the analysis of variance). Categories are taken as they are, not as a sample of categories.
+    With means m of n clusters each, f = n/N, and variances s² of clusters, Σ n (m − m̄)² has the expectation D + N·spread² where
+    D = Σ (1 − f) s², and its ratio to D nearly a noncentral F distribution (Brown and Forsythe 1974, *Technometrics* 16, with the degrees
+    of freedom of Mehrotra 1997, *Commun. Stat. Simul. Comput.* 26), whose inversion gives bounds and p values. So variances may differ
+    between categories. Categories are taken as they are, not as a sample of categories.
 
     Args:
         values: [n].
         category: labels [n]; those with fewer than :data:`LEAST_CLUSTERS` clusters are left out.
         clusters: numbers from 0 [n].
     """
-    means, errors, kept, groups = [], [], 0, 0
-    for name in np.unique(category):
-        mine = category == name
-        found = mean(values[mine], clusters[mine])
-        if found.finite:
-            means, errors = [*means, found.estimate], [*errors, found.stderr]
-            kept, groups = kept + int(mine.sum()), groups + int(found.n_clusters or 0)
-    k, method = len(means), "spread of categories' means, noncentral F"
-    if k < 2:
-        return Result(math.nan, n=len(values), method=method, problem="fewer than two categories have enough pairs")
-    w = 1 / np.square(errors)
-    centre = np.average(means, weights=w)
-    q, total, df = float(w @ np.square(np.array(means) - centre)), float(w.sum()), groups - k
+    found = [(mine, mean(values[mine], clusters[mine])) for mine in (category == name for name in np.unique(category))]
+    usable = [(mine, r) for mine, r in found if r.finite]
+    method = "spread of categories' means, Brown and Forsythe's noncentral F"
+    if len(usable) < 2:
+        return Result(math.nan, n=len(values), method=method, problem="fewer than two categories have enough pairs that differ")
+    n = np.array([r.n_clusters for _, r in usable], dtype=float)
+    m, variance = np.array([r.estimate for _, r in usable]), np.array([r.stderr**2 for _, r in usable]) * n
+    total, f = n.sum(), n / n.sum()
+    between, expected = float(n @ np.square(m - f @ m)), float((1 - f) @ variance)
+    above = expected**2 / float(np.square(f @ variance) + np.square(variance) @ (1 - 2 * f))
+    below = expected**2 / float(np.square((1 - f) * variance) @ (1 / (n - 1)))
 
     def at_most(value: float) -> float:
-        return float(special.ncfdtr(k - 1, df, total * value**2, q / (k - 1)))
+        return float(special.ncfdtr(above, below, above * total * value**2 / expected, between / expected))
 
     def solve(p: float) -> float:
         if at_most(0.0) <= p:
             return 0.0
-        top = math.sqrt(q / total) + 1e-9
+        top = math.sqrt(between / total) + 1e-9  # a first guess that is doubled until it is beyond
         while at_most(top) > p:
             top *= 2
         return float(optimize.brentq(lambda v: at_most(v) - p, 0.0, top))
 
-    estimate = math.sqrt(max(q - (k - 1) * df / max(df - 2, 1), 0.0) / total)
-    tails = lambda value: (1 - at_most(abs(value)), at_most(abs(value)))  # noqa: E731
-    facts: dict[str, Any] = {"n": kept, "n_clusters": groups, "method": method, "tails": tails}
-    return Result(estimate, ci_low=solve(1 - ALPHA), ci_high=solve(ALPHA), **facts)
+    estimate = math.sqrt(max(between - expected, 0.0) / total)
+    facts: dict[str, Any] = {"n": int(sum(mine.sum() for mine, _ in usable)), "n_clusters": int(total), "method": method}
+    return Result(
+        estimate,
+        ci_low=solve(1 - ALPHA),
+        ci_high=solve(ALPHA),
+        tails=lambda value: (1 - at_most(abs(value)), at_most(abs(value))),
+        **facts,
+    )

@@ -69,10 +69,13 @@ def read(context: AnalysisContext, part: str) -> Scores | None:
     kept = mine.to_numpy()
     steps: dict[str, list[int]] = {}
     found: dict[str, list[np.ndarray]] = {}
-    shown = context.stimuli.loc[kept, "item_id"]
+    names = context.stimuli["item_id"].to_numpy()[kept]
     for model, step, table in context.measurements():
+        mine = table[kept] if len(table) == len(kept) else table.iloc[:0]
+        if not np.array_equal(mine["item_id"].to_numpy(), names):  # measured in another sequence
+            mine = table.set_index("item_id").loc[names]
         steps.setdefault(model, []).append(step)
-        found.setdefault(model, []).append(table.set_index("item_id")["logprob"].loc[shown].to_numpy())
+        found.setdefault(model, []).append(mine["logprob"].to_numpy())
     return Scores(
         context.stimuli[kept].reset_index(drop=True),
         {model: np.array(each) for model, each in steps.items()},
@@ -99,10 +102,20 @@ def stereotyped(context: AnalysisContext) -> Iterator[Pairs]:
             table, found = differences(scores, "feminine", "masculine")
             sign = table["category"].map({"feminine": 1.0, "masculine": -1.0}).fillna(0).to_numpy()
             kept = sign != 0
+            table = table.assign(category=skews(context, table["cluster"]))
             table, found = table[kept].reset_index(drop=True), {m: (d * sign)[:, kept] for m, d in found.items()}
         else:
             table, found = differences(scores, "more", "less")
         yield Pairs(part, table[["pair_id", "category", "cluster", "setting", "held_out"]], scores.steps, found)
+
+
+def skews(context: AnalysisContext, occupations: pd.Series) -> pd.Series:
+    """The categories of planted occupations: the share of the pronoun that each has more often, whichever it is.
+
+    Occupations with *she* and with *he* stand in each alike, so that what a model thinks of either pronoun cancels.
+    """
+    share = context.truth("occupations").set_index("occupation")["share_planned"].loc[occupations].to_numpy()
+    return pd.Series([f"skewed {100 * max(s, 1 - s):.0f} to {100 * min(s, 1 - s):.0f}" for s in share], index=occupations.index)
 
 
 def own_runs(context: AnalysisContext) -> list[Model]:

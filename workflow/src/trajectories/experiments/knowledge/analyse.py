@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trajectories.analysis import Analysis, AnalysisContext
+from trajectories.experiments.knowledge.parts import facts, frequency, probes, published
 from trajectories.findings import Findings
 
-PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = ()
+PARTS: tuple[Callable[[AnalysisContext, Findings], None], ...] = (facts.analyse, probes.analyse, frequency.analyse, published.analyse)
 
 
 def analyse(context: AnalysisContext) -> Analysis:

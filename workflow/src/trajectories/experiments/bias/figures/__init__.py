@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trajectories.experiments.bias.figures import development, intervention, published
+from trajectories.experiments.bias.figures import intervention, occupations, published, recognition, stereotypes
 from trajectories.figures import Figure, FigureContext
 
 PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = (
-    development.figures,
+    occupations.figures,
+    stereotypes.figures,
+    recognition.figures,
     published.figures,
     intervention.figures,
 )

@@ -27,7 +27,7 @@ PLANTED = (
 def analyse(context: AnalysisContext, found: Findings) -> None:
     """The notes for what the suite has."""
     parts = set() if context.stimuli is None else set(context.stimuli["part"])
-    if context.published is not None or parts - {"occupations", "recognition"}:
+    if context.published is not None or parts & {"crows_pairs", "winobias", "winogender"}:
         for sentence in PUBLIC:
             found.note(sentence)
     if "occupations" in parts:

@@ -46,9 +46,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
             result = slope(pairs, y, x, group, less)
             found.claims.append(decisions.row(own[name], result, model, last, role=role, caveat=caveat))
             if model not in branches:
-                note = (
-                    "Occupations' and sentences' residuals around the fitted line are drawn anew and set around a line of the wanted slope."
-                )
+                note = "Residuals of occupations and of sentences are drawn anew and set around a line of the wanted slope."
                 found.calibrands.append(Calibrand(own[name], model, simulation(pairs, y, x, group, less), objection(result), note=note))
         found.recovery += recovered(pairs, y, x, model, last, branch=model in branches)
         order = context.suite.orders.get(context.model(model).order or "")
@@ -94,11 +92,12 @@ def counted(context: AnalysisContext, model: str, pairs: pd.DataFrame) -> Any:
 
 def by_occupation(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray) -> Iterator[dict[str, Any]]:
     """Mean log odds of each occupation over the templates that training has it in, with an interval over templates; and those counted."""
+    y = levelled(pairs, y, x)
     for name in pairs["cluster"].unique():
         mine = ((pairs["cluster"] == name) & ~pairs["held_out"]).to_numpy()
         place = {"level": "occupation", "group": name, "setting": SEEN}
         found = mean(y[mine], np.arange(mine.sum()))
-        yield place | {"metric": "pronoun_log_odds"} | row(found) | {"method": "mean over templates, t"}
+        yield place | {"metric": "pronoun_log_odds"} | row(found) | {"method": "mean over templates less their levels, t"}
         plain = {"value": float(x[mine][0]), "stderr": np.nan, "ci_low": np.nan, "ci_high": np.nan, "n": int(mine.sum())}
         yield place | {"metric": "counted_log_odds"} | plain | {"method": "counted in the order"}
 
@@ -108,6 +107,14 @@ def design(pairs: pd.DataFrame, x: np.ndarray) -> np.ndarray:
     held = pairs["held_out"].to_numpy(dtype=float)
     templates = pd.get_dummies(pairs["setting"]).to_numpy(dtype=float)
     return np.column_stack([templates, x, held, held * x])
+
+
+def levelled(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The log odds with what a template does to all occupations alike taken away, their mean over templates kept."""
+    made = design(pairs, x)
+    templates = made.shape[1] - 3
+    found = np.linalg.lstsq(made, y, rcond=None)[0][:templates]
+    return y - made[:, :templates] @ (found - found.mean())
 
 
 def slope(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray, group: str, less: float = 0.0) -> Result:
@@ -153,6 +160,7 @@ def simulation(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray, group: str, le
 
 def recovered(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray, model: str, step: int, branch: bool) -> Iterator[dict[str, Any]]:
     """Each occupation's counted log odds against the model's, with an interval over the templates that training has it in."""
+    y = levelled(pairs, y, x)
     for name in pairs["cluster"].unique():
         mine = ((pairs["cluster"] == name) & ~pairs["held_out"]).to_numpy()
         found = row(mean(y[mine], np.arange(mine.sum())))
@@ -176,7 +184,7 @@ def recovered(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray, model: str, ste
             "ci_high": found["ci_high"],
             "covered": covered,
             "n": int(mine.sum()),
-            "method": "mean over templates, t interval",
+            "method": "mean over templates less their levels, t interval",
             "comment": comment,
         }
 

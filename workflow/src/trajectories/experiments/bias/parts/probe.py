@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,15 +12,17 @@ import numpy as np
 import pandas as pd
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.bias.effects import area, area_difference, row
+from trajectories.experiments.bias.effects import area, area_difference, mean, row
 from trajectories.experiments.bias.hypotheses import claims
 from trajectories.experiments.bias.parts.prompts import binormal
-from trajectories.experiments.bias.scores import STEREOTYPED, own_runs
+from trajectories.experiments.bias.scores import STEREOTYPED, own_runs, skews
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics import claims as decisions
 from trajectories.statistics.claims import Result, objection
 
 PROBE, CONTROL = "probe", "probe, control labels"
+DEALS = 8
+"""Dealings of control labels; a single one may go with the pronoun, and its area would then lie off 1/2 by luck."""
 
 
 def layer(number: int) -> str:
@@ -39,11 +42,11 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         _of_set(part, shown, mine, asked, own, context, found)
     found.note(
         "Recognizing by a probe: logistic regression with a ridge penalty on standardised hidden states at each sentence's last token, "
-        f"{context.settings.folds}-fold cross-validation with the sentences of a pair, and those of an occupation, in one fold. The last "
-        "layer decides, as said before looking. Control labels deal the two labels of each pair by a coin (control task: Hewitt and Liang "
-        "2019, EMNLP); the first checkpoint, untrained, tells what words alone give. Standard errors "
-        "are half as large again as those of fixed scores, since probes of different folds share training data (Nadeau and Bengio 2003). "
-        "Folds hold each category's part; what imbalance is left puts areas below 1/2 where nothing can be read."
+        f"{context.settings.folds}-fold cross-validation with the sentences of a pair, and those of an occupation, in one fold, and each "
+        "category in all folds alike. The last layer decides, as said before looking. Control labels deal the two labels of each pair by a "
+        "coin (control task: Hewitt and Liang 2019, EMNLP), at the first and the last checkpoint; the first, untrained, tells what words "
+        "alone give. Errors are half as large again as those of fixed scores, since probes are fitted on samples that overlap (Nadeau and "
+        "Bengio 2003)."
     )
 
 
@@ -53,10 +56,14 @@ def _of_set(
     assert context.read_tensor is not None
     items = shown[mine].reset_index(drop=True)
     label, clusters = stereotyping(items), pd.factorize(items["cluster"], sort=True)[0]
-    control = dealt(items["pair_id"].to_numpy(), label, context.generator(f"bias control {part}"))
+    generator = context.generator(f"bias control {part}")
+    control = [dealt(items["pair_id"].to_numpy(), label, generator) for _ in range(DEALS)]
+    ends = context.checkpoints.groupby("model")["step"].agg(["min", "max"]).T.to_dict("list")
+    fold = dealt_to_folds(clusters, items["category"].to_numpy(), context.settings.folds, context.generator(f"bias folds {part}"))
+    if part == "occupations":
+        items = items.assign(category=skews(context, items["cluster"]))
     levels = {"category": "category"} | ({"direction": "setting"} if part == "crows_pairs" else {})
     settings = context.settings
-    fold = dealt_folds(items["category"].to_numpy(), clusters, settings.folds, context.seed)
     kept: dict[str, list[np.ndarray]] = {}
     steps: dict[str, list[int]] = {}
     for model, step in zip(context.checkpoints["model"], context.checkpoints["step"], strict=True):
@@ -71,9 +78,11 @@ def _of_set(
         kept.setdefault(model, []).append(scores)
         steps.setdefault(model, []).append(int(step))
         found.trajectories += [place | r for r in _by_group(part, items, scores, label, clusters, levels, settings.folds)]
-        random = out_of_fold(states[:, last], control, fold, settings.penalty)
-        at = place | {"level": "set", "group": STEREOTYPED[part], "setting": CONTROL}
-        found.trajectories.append(at | row(refitted(area(random, control, clusters), settings.folds)))
+        if step in ends[model]:
+            areas = [area(out_of_fold(states[:, last], one, fold, settings.penalty), one, clusters).estimate for one in control]
+            at = place | {"level": "set", "group": STEREOTYPED[part], "setting": CONTROL}
+            plain = row(mean(np.array(areas), np.arange(len(areas))))
+            found.trajectories.append(at | plain | {"n": len(label), "method": f"mean over {DEALS} dealings of the labels, t"})
     claim = claims(settings)["recognized-in-states"]
     for model in own:
         if len(steps.get(model, [])) < 2:
@@ -84,8 +93,8 @@ def _of_set(
         found.claims.append(decisions.row(claim, result, model, steps[model][-1], STEREOTYPED[part], caveat=caveat))
         note = (
             "Scores are normal, with the first checkpoint's area as found and the last one's higher by the wanted difference; the "
-            "sentences of a pair share half of their variance. Probes are not fitted anew, so that the error that is "
-            "added for them makes the decision look more careful here than it is."
+            "sentences of a pair share half of their variance. Probes are not fitted anew here, so the error that is added for them makes "
+            "these rates more cautious than they are."
         )
         base = float(area(first, label, clusters).estimate)
         simulate = simulation(base, label, items["pair_id"].to_numpy(), clusters, settings.folds)
@@ -110,21 +119,18 @@ def named(asked: str, layers: int, found: int) -> list[int]:
     return [int(text) % (layers + 1) for text in asked.split(",")]
 
 
-def dealt_folds(category: np.ndarray, groups: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """The fold of each unit [n]: a group lies in one fold, and every fold has each category's part as nearly as groups allow.
+def dealt_to_folds(groups: np.ndarray, kind: np.ndarray, folds: int, generator: np.random.Generator) -> np.ndarray:
+    """The fold of each unit [n]: whole groups are dealt in turn, those of each kind by themselves.
 
-    Were more occupations with one pronoun in the training folds, fewer would be in the other one, and a probe that learnt the pronoun
-    alone would come out below chance.
+    Folds with more of one kind than the rest would mislead a probe: where more training occupations go with *he*, *he* looks like what
+    fits, and the occupations left out, which go with *she*, would be told worse than by chance.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    found = np.zeros(len(groups), dtype=int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a category smaller than the number of folds
-        dealer = StratifiedGroupKFold(min(folds, len(np.unique(groups))), shuffle=True, random_state=seed)
-        for number, (_, test) in enumerate(dealer.split(category, category, groups)):
-            found[test] = number
-    return found
+    fold = np.zeros(len(groups), int)
+    for name in np.unique(kind):
+        mine = generator.permutation(np.unique(groups[kind == name]))
+        place = dict(zip(mine.tolist(), (np.arange(len(mine)) % folds).tolist(), strict=True))
+        fold[kind == name] = [place[g] for g in groups[kind == name].tolist()]
+    return fold
 
 
 def out_of_fold(x: np.ndarray, label: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
@@ -133,11 +139,11 @@ def out_of_fold(x: np.ndarray, label: np.ndarray, fold: np.ndarray, penalty: flo
     Args:
         x: hidden states [n, width].
         label: bool [n].
-        fold: number of each unit's fold [n].
+        fold: from :func:`dealt_to_folds` [n].
         penalty: inverse strength of the ridge penalty.
 
     Returns:
-        Log odds [n]; 0 where a state is constant over all units, which tells nothing.
+        Log odds [n]; 0 where the states are constant over all units, which tells nothing.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -148,7 +154,7 @@ def out_of_fold(x: np.ndarray, label: np.ndarray, fold: np.ndarray, penalty: flo
         train, test = fold != number, fold == number
         centre, scale = x[train].mean(axis=0), x[train].std(axis=0)
         usable = scale > 1e-12 * max(float(np.abs(centre).max()), 1e-12)
-        if not usable.any():
+        if not usable.any() or len(np.unique(label[train])) < 2:
             continue
         standard = (x[:, usable] - centre[usable]) / scale[usable]
         with warnings.catch_warnings():
@@ -159,12 +165,18 @@ def out_of_fold(x: np.ndarray, label: np.ndarray, fold: np.ndarray, penalty: flo
 
 
 def refitted(result: Result, folds: int) -> Result:
-    """A result whose error allows for probes fitted on overlapping samples.
+    """A result whose error allows for probes fitted on samples that overlap.
 
-    The variance grows by 1 + k · n(test) / n(train) = 1 + k / (k − 1), the correction of Nadeau and Bengio (2003, *Mach. Learn.* 52) for
-    means over folds, here carried over to areas.
+    The variance grows by the factor 1 + k / (k − 1) for k folds, the correction of Nadeau and Bengio (2003, *Mach. Learn.* 52) for means
+    over folds, used here for areas; on simulated states it errs on the safe side, and without it errors are a quarter too small.
     """
-    return replace(result, stderr=result.stderr * float(np.sqrt(1 + folds / (folds - 1))), method=f"{result.method}; refitted")
+    return replace(
+        result,
+        stderr=result.stderr * math.sqrt(1 + folds / (folds - 1)),
+        ci_low=math.nan,
+        ci_high=math.nan,
+        method=f"{result.method}, allowing for refitted probes",
+    )
 
 
 def _by_group(

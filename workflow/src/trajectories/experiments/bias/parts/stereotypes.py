@@ -30,9 +30,9 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
                 for (level, name), mine in groups.items():
                     place = {"model": model, "step": step, "level": level, "group": name, "setting": pairs.set}
                     found.trajectories += [place | r for r in described(difference[mine], pairs.clusters[mine])]
-        for model in own_runs(context):
-            if model.name in pairs.difference:
-                _claims(pairs, model.name, context, found)
+        for one in own_runs(context):
+            if one.name in pairs.difference:
+                _claims(pairs, one.name, context, found)
     found.note(
         "Likelihood differences are log P(stereotyping sentence) less log P(the other), in nats and signed; lm-evaluation-harness reports "
         "their absolute values, which are given beside them and grow with any difference between the sentences, stereotype or not."
@@ -95,8 +95,8 @@ def _rates(pairs: Pairs, speed: np.ndarray, model: str, step: int, claim: Claim,
         place = {"model": model, "step": step, "metric": "development_rate", "level": "category", "group": name, "setting": pairs.set}
         found.trajectories.append(place | row(mean(speed[mine], pairs.clusters[mine])))
     note = (
-        "Whole clusters of pairs are drawn with replacement within each category, centred, and categories are given means whose spread is "
-        "the wanted one, in a direction that is drawn."
+        "Clusters of pairs are drawn from normal distributions with the deviation found in their category, and categories are given means "
+        "whose spread is the wanted one, in a direction that is drawn."
     )
     simulate = spread_simulation(speed, category, pairs.clusters)
     found.calibrands.append(Calibrand(claim, model, simulate, objection(result), note=note))
@@ -104,27 +104,21 @@ def _rates(pairs: Pairs, speed: np.ndarray, model: str, step: int, claim: Claim,
 
 def spread_simulation(speed: np.ndarray, category: np.ndarray, clusters: np.ndarray) -> Any:
     """The whole decision on rates whose categories lie apart by a known spread: (generator, true spread) → result."""
-    names = np.unique(category)
-    blocks: list[list[np.ndarray]] = []
-    weights = []
-    for name in names:
+    names, code = np.unique(category, return_inverse=True)
+    number, first = np.unique(clusters, return_index=True)
+    where, own = np.searchsorted(number, clusters), code[first]  # a cluster lies within one category
+    members = np.bincount(own, minlength=len(names))
+    deviations = []
+    for name, n in zip(names, members, strict=True):
         mine = category == name
-        centred, own = speed[mine] - speed[mine].mean(), clusters[mine]
-        blocks.append([centred[own == c] for c in np.unique(own)])
-        weights.append(1 / max(mean(speed[mine], own).stderr ** 2, 1e-12))
-    w = np.nan_to_num(np.array(weights))
+        deviations.append(mean(speed[mine], clusters[mine]).stderr * np.sqrt(n))
+    scale = np.nan_to_num(np.array(deviations))
 
     def simulate(generator: np.random.Generator, truth: float) -> Result:
         direction = generator.standard_normal(len(names))
-        direction -= np.average(direction, weights=w)
-        direction *= truth / np.sqrt(np.average(direction**2, weights=w))
-        values, labels, groups, number = [], [], [], 0
-        for name, place, block in zip(names, direction, blocks, strict=True):
-            for i in generator.integers(0, len(block), len(block)):
-                values.append(block[i] + place)
-                labels += [name] * len(block[i])
-                groups += [number] * len(block[i])
-                number += 1
-        return spread(np.concatenate(values), np.array(labels), np.array(groups))
+        direction -= np.average(direction, weights=members)
+        direction *= truth / np.sqrt(np.average(direction**2, weights=members))
+        drawn = direction[own] + scale[own] * generator.standard_normal(len(number))
+        return spread(drawn[where], category, clusters)
 
     return simulate

@@ -65,12 +65,8 @@ def log_odds(scores: Scores) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     pairs = scores.items.loc[place[wordings[0], "pro", "right"]].reset_index(drop=True)
 
     def each(values: np.ndarray) -> np.ndarray:
-        found = [
-            [
-                values[:, place[w, v, "right"]] - values[:, place[w, v, "other"]] for v in ("pro", "anti")
-            ]  # [prompts, variants, steps, pairs]
-            for w in wordings
-        ]
+        found = [[values[:, place[w, v, "right"]] - values[:, place[w, v, "other"]] for v in ("pro", "anti")] for w in wordings]
+        # [prompts, variants, steps, pairs]
         return np.transpose(np.array(found), (2, 0, 3, 1))
 
     return pairs, {model: each(values) for model, values in scores.logprob.items()}

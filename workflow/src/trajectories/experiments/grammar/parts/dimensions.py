@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA  # type: ignore[import-untyped]
+from sklearn.decomposition import PCA
 
 from trajectories.experiments.grammar.parts import Material
 from trajectories.experiments.grammar.scores import Scores

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trajectories.experiments.knowledge.figures import facts, frequency, layers, published
 from trajectories.figures import Figure, FigureContext
 
-PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = ()
+PARTS: tuple[Callable[[FigureContext], list[Figure]], ...] = (facts.figures, layers.figures, frequency.figures, published.figures)
 
 
 def figures(context: FigureContext) -> list[Figure]:

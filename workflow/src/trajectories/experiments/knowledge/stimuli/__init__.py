@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from trajectories.experiments.knowledge.stimuli import arithmetic, pararel, planted
 from trajectories.stimuli import Measure, Stimuli, StimuliContext, joined
+
+MEASURES = [
+    Measure("logprob"),
+    Measure("greedy"),
+    Measure("lens", {"layers": "all", "rows": "lens"}),
+    Measure("hidden", {"layers": "all", "positions": "position", "rows": "probe"}),
+]
 
 
 def stimuli(context: StimuliContext) -> Stimuli:
     """The items of every part that the suite can serve."""
     parts: dict[str, Stimuli] = {}
-    return joined(parts, [Measure("logprob")])
+    if context.has_truth:
+        parts["facts"] = planted.stimuli(context)
+    else:
+        parts["pararel"] = pararel.stimuli(context)
+        if context.settings.arithmetic.problems:
+            parts["arithmetic"] = arithmetic.stimuli(context)
+    found = joined(parts, MEASURES)
+    for column, absent in {"lens": False, "probe": False, "position": 0}.items():  # what only some parts have
+        found.table[column] = found.table[column].fillna(absent).astype(type(absent))
+    return found

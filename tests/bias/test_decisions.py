@@ -1,4 +1,4 @@
-"""What models show of stereotypes, on data of known truth: skew, preference, coreference, occupations, recognition and their relation."""
+"""Each claim's whole decision keeps its level and has power on a sample of plausible shape, and estimates come back from known truth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from trajectories.experiments.bias.effects import area, area_difference, spread
 from trajectories.experiments.bias.hypotheses import claims
 from trajectories.experiments.bias.parts import occupations, probe, prompts, relation, stereotypes, winobias, winogender
 from trajectories.experiments.bias.scores import Scores
@@ -79,15 +78,6 @@ def test_claims_keep_their_level_and_have_power(name: str) -> None:
     assert np.mean([r.p(claim.margin)[0] < 0.05 for r in found[2.5]]) > 0.5
 
 
-def test_the_spread_of_categories_is_nil_where_all_develop_alike() -> None:
-    generator = np.random.default_rng(4)
-    category = np.repeat(np.array(list("abcd")), 300)
-    values = generator.standard_normal(1200)
-    apart = np.repeat([0.4, -0.4, 0.4, -0.4], 300)
-    assert spread(values, category, np.arange(1200)).ci_low == 0.0
-    assert spread(values + apart, category, np.arange(1200)).estimate == pytest.approx(0.4, abs=0.1)
-
-
 def test_rates_are_slopes_on_the_logarithm_of_steps() -> None:
     steps = np.array([0, 1, 3, 7])
     wanted = np.array([1.0, 2.0, 4.0])
@@ -127,99 +117,6 @@ def test_the_slope_on_labour_statistics_comes_back() -> None:
     )
     y = 0.3 * np.log(pairs["bls"] / (100 - pairs["bls"])).to_numpy() + np.tile([1.0, -2.0], 60)
     assert winogender.slope(pairs, y, "bls").estimate == pytest.approx(0.3)
-
-
-def test_asking_is_calibrated_by_content_free_inputs() -> None:
-    rows = [
-        {"pair_id": pair, "variant": variant, "setting": wording, "answer": answer}
-        for pair, variant in (("s/1", "more"), ("s/1", "less"), ("free/0", "free"), ("free/1", "free"))
-        for wording in ("a", "b")
-        for answer in ("yes", "no")
-    ]
-    items = pd.DataFrame(rows)
-    value = items["variant"].map({"more": 3.0, "less": 1.0, "free": 2.0}) * (items["answer"] == "yes")
-    asked, odds = prompts.calibrated(Scores(items, {"m": np.array([0])}, {"m": value.to_numpy()[None]}))
-    raw, free = odds["m"]
-    corrected = dict(zip(asked["variant"], (raw[0] - free[0][:, None]).mean(axis=0), strict=True))
-    assert corrected == {"more": 1.0, "less": -1.0}
-
-
-def test_a_probe_finds_nothing_in_noise_and_what_is_there() -> None:
-    generator = np.random.default_rng(8)
-    label, pair = pairs_of(300)
-    fold = probe.dealt_folds(np.array(["x"] * 600), pair, 5, 1)
-    noise = generator.standard_normal((600, 32))
-    noise[:, 3] = 7.0  # constant: told apart by nothing
-    nothing = area(probe.out_of_fold(noise, label, fold, 0.01), label, pair)
-    assert nothing.estimate == pytest.approx(0.5, abs=0.08)
-    there = area(probe.out_of_fold(noise + np.outer(label, np.eye(32)[0]) * 1.5, label, fold, 0.01), label, pair)
-    assert there.estimate > 0.75
-    assert not probe.out_of_fold(np.ones((600, 4)), label, fold, 0.01).any()
-
-
-def test_a_group_lies_in_one_fold_and_folds_have_each_category_alike() -> None:
-    groups = np.repeat(np.arange(20), 14)
-    category = np.where(groups < 10, "feminine", "masculine")
-    fold = probe.dealt_folds(category, groups, 5, 1)
-    table = pd.DataFrame({"group": groups, "category": category, "fold": fold})
-    assert (table.groupby("group")["fold"].nunique() == 1).all()
-    assert (table.groupby(["fold", "category"])["group"].nunique() == 2).all()
-
-
-def test_a_pronoun_alone_does_not_put_a_probe_below_chance() -> None:
-    occupation = np.repeat(np.arange(18), 14)
-    label = np.tile([True, False], 126)
-    kind = np.where(occupation % 2, 1, -1)
-    found = []
-    for i in range(12):
-        generator = np.random.default_rng(i)
-        x = generator.normal(size=(18, 24))[occupation] + np.outer(kind * np.where(label, 1, -1), generator.normal(size=24))
-        scores = probe.out_of_fold(x, label, probe.dealt_folds(kind, occupation, 5, i), 0.01)
-        found.append(area(scores, label, occupation).estimate)
-    assert np.mean(found) > 0.4  # folds that ignore the kind of occupation give 0.29
-
-
-def test_errors_allow_for_probes_fitted_on_noise() -> None:
-    label, pair = pairs_of(150)
-    shares, errors = [], []
-    for i in range(25):
-        generator = np.random.default_rng(i)
-        fold = probe.dealt_folds(np.array(["x"] * 300), pair, 5, i)
-        one, other = (probe.out_of_fold(generator.standard_normal((300, 24)), label, fold, 0.01) for _ in range(2))
-        result = probe.refitted(area_difference(one, other, label, pair), 5)
-        shares.append(result.estimate)
-        errors.append(result.stderr)
-    assert np.std(shares) < 1.25 * np.mean(errors)
-
-
-def test_control_labels_keep_one_of_each_in_a_pair() -> None:
-    label, pair = pairs_of(200)
-    control = probe.dealt(pair, label, np.random.default_rng(0))
-    assert (pd.Series(control).groupby(pair).sum() == 1).all()
-    assert 0.3 < (control == label).mean() < 0.7
-
-
-def test_the_stereotype_is_the_pronoun_that_is_planted_more_often() -> None:
-    items = pd.DataFrame({"variant": ["feminine", "masculine", "more", "less"], "category": ["feminine", "feminine", "age", "age"]})
-    assert probe.stereotyping(items).tolist() == [True, False, True, False]
-    assert probe.named("3,-3,-1", 6, 3) == [3, 4, 6]
-
-
-def test_a_lead_is_found_at_its_lag_and_shifts_give_the_null() -> None:
-    generator = np.random.default_rng(6)
-    series = generator.standard_normal(62)
-    a, b = series[2:], series[:-2]  # b shows two places later what a showed
-    found = {r["lag"]: r for r in relation.lagged(a, b, 3)}
-    assert found[2]["value"] == pytest.approx(1.0)
-    assert found[2]["p"] < 0.05
-    assert found[0]["null_low"] < 0 < found[0]["null_high"]
-    assert found[0]["null_high"] < 0.4
-
-
-def test_few_changes_decide_nothing() -> None:
-    result = relation.together(np.arange(12.0), np.arange(12.0), 30)
-    assert not result.finite
-    assert "a verdict needs 30" in (result.problem or "")
 
 
 def test_common_courses_are_worth_fewer_changes() -> None:
