@@ -34,8 +34,8 @@ class Base(Strict):
     count_tokens: int = Field(
         100_000_000,
         gt=0,
-        description="Tokens of a training order that may be read to count an experiment's terms in it; a longer order is sampled at random, "
-        "and counts are estimates with standard errors.",
+        description="Tokens of a training order that may be read to count an experiment's terms in it; a longer order is sampled at "
+        "random, and counts are estimates with standard errors.",
     )
     include_anomalous: bool = Field(False, description="Analyse also the checkpoints that the audit found wrong.")
 
