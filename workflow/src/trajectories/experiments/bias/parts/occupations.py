@@ -197,15 +197,15 @@ def counts_match(
     planted = truth["feminine"].to_numpy(dtype=float)
     apart = np.abs(feminine.to_numpy() - planted) + np.abs(masculine.to_numpy() - (truth["sentences"].to_numpy() - planted))
     yield {
-        "parameter": "sentences of occupations by pronoun, as counted in the order",
+        "parameter": "share of occupations whose sentences by pronoun are counted as planted",
         "model": model,
         "step": step,
-        "truth": float(truth["sentences"].sum()),
-        "estimate": float(feminine.sum() + masculine.sum()),
-        "ci_low": float(feminine.sum() + masculine.sum()),
-        "ci_high": float(feminine.sum() + masculine.sum()),
+        "truth": 1.0,
+        "estimate": float((apart == 0).mean()),
+        "ci_low": float((apart == 0).mean()),
+        "ci_high": float((apart == 0).mean()),
         "covered": bool((apart == 0).all()),
         "n": len(truth),
         "method": "comparison token by token at the planted places",
-        "comment": "Covered if each occupation's feminine and masculine sentences are as many as were planted.",
+        "comment": f"{feminine.sum() + masculine.sum():,.0f} sentences counted, {truth['sentences'].sum():,} planted.",
     }

@@ -79,7 +79,7 @@ def _facts(context: AnalysisContext, model: str, told: pd.DataFrame, counts: Cou
         for name, fit in fits.items():
             claim, result = frequency.claims(context.settings.frequency)[name], fit.result(TENFOLD)
             found.trajectories += _slope(place, result, claim.metric)
-            if step == context.final(model):
+            if step == context.final(model) and context.model(model).parent is None:
                 found.claims.append(row(claim, result, model, step))
                 simulate = partial(frequency.simulated, right=right, frequency=sample[0], relation=sample[1], subject=sample[2])
                 if name == GIVEN:
@@ -134,7 +134,8 @@ def _arithmetic(context: AnalysisContext, model: str, stimuli: pd.DataFrame, cou
                 found.trajectories.append(place | {"metric": "frequency_gap"} | value)
             if step == final:
                 found.add("operands", *_operands(place, operands, count))
-                _gap_claim(context, place, operands, count, result, found)
+                if context.model(model).parent is None:
+                    _gap_claim(context, place, operands, count, result, found)
 
 
 def _operands(place: dict[str, Any], operands: pd.DataFrame, count: np.ndarray) -> Iterator[dict[str, Any]]:
@@ -172,7 +173,8 @@ def _recovered(context: AnalysisContext, model: str, counts: Counts, found: Find
             continue
         shown = told[told["step"] < step]["fact_id"].value_counts().reindex(truth["fact_id"], fill_value=0).to_numpy(dtype=float)
         wrong = np.flatnonzero(counted != shown)
-        comment = f"All {len(truth)} facts are counted exactly."
+        share = 1 - len(wrong) / len(truth)
+        comment = f"All {len(truth)} facts are counted exactly, {shown.sum():,.0f} documents in all."
         if len(wrong):
             first = wrong[0]
             comment = (
@@ -181,13 +183,13 @@ def _recovered(context: AnalysisContext, model: str, counts: Counts, found: Find
             )
         found.recovery.append(
             {
-                "parameter": "documents that tell a planted fact, all facts together",
+                "parameter": "share of planted facts whose documents are counted exactly",
                 "model": model,
                 "step": int(step),
-                "truth": float(shown.sum()),
-                "estimate": float(counted.sum()),
-                "ci_low": float(counted.sum()),
-                "ci_high": float(counted.sum()),
+                "truth": 1.0,
+                "estimate": share,
+                "ci_low": share,
+                "ci_high": share,
                 "covered": not len(wrong),
                 "n": len(truth),
                 "method": "documents of the order in which both terms occur; covered if every fact's count is the planted one",
@@ -225,6 +227,7 @@ def _notes(counted: pd.DataFrame, planted_world: bool, arithmetic: bool, found: 
         f"the {LOG_ODDS} is that per unit of log10(1 + count). Right is the candidate that gains most from the prompt (adjusted, see the "
         "accuracy of facts), in the form seen in training."
     )
+    found.note("A model that is trained on from another one's checkpoint has slopes, but no claims: most of its training is the other's.")
     if (counted["stderr"] > 0).any():
         found.note(
             "Counts are scaled up from a sample of rows; their error is not carried into the slopes, which it makes a little flatter."
