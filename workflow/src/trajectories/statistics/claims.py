@@ -70,6 +70,13 @@ class Claim:
             raise ValueError(f"claim {self.id}: role is '{self.role}'")
 
 
+def declare(
+    experiment: str, name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, **more: Any
+) -> Claim:
+    """A claim whose family is its own, so that Holm's correction runs over its models (or arms); ``more`` as :class:`Claim` has it."""
+    return Claim(name, experiment, name, statement, prediction, rival, metric, scale, margin, **more)
+
+
 @dataclass(frozen=True)
 class Result:
     """An estimated effect, and how it was obtained.

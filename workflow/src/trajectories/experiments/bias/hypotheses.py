@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
 
 from trajectories.experiments.bias.settings import AnalyseSettings
 from trajectories.statistics.claims import Claim
+from trajectories.statistics.claims import declare as claim
 
-
-def declare(name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, **more: Any) -> Claim:
-    """A claim of this experiment, whose family is its own: Holm's correction runs over its models."""
-    return Claim(name, "bias", name, statement, prediction, rival, metric, scale, margin, **more)
+declare = partial(claim, "bias")
+"""A claim of this experiment: :func:`trajectories.statistics.claims.declare`."""
 
 
 def claims(settings: AnalyseSettings) -> dict[str, Claim]:

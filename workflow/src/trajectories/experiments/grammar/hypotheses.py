@@ -19,7 +19,8 @@ from trajectories.statistics import claims, rank_agreement
 from trajectories.statistics.claims import Claim, Result
 from trajectories.suites import Model, Suite
 
-EXPERIMENT = "grammar"
+declare = partial(claims.declare, "grammar")
+"""A claim of this experiment: :func:`trajectories.statistics.claims.declare`."""
 SHARED = "shared-order"
 SHARED_GIVEN = "shared-order-given-difficulty"
 EARLY = "learnt-early"
@@ -35,10 +36,8 @@ SAME_PAIRS = (
 def declared(settings: Any) -> dict[str, Claim]:
     """The claims by id; all that the data could sway is fixed here or in the settings."""
     found = [
-        Claim(
-            id=SHARED,
-            experiment=EXPERIMENT,
-            family=SHARED,
+        declare(
+            SHARED,
             statement="Models acquire grammatical paradigms in a common order.",
             prediction="A paradigm's rank in a model's order of acquisition correlates with its mean rank in the other models'.",
             rival="Each run has an order of its own; or only what is hard for all in the end is shared (see the rows given difficulty).",
@@ -46,10 +45,8 @@ def declared(settings: Any) -> dict[str, Claim]:
             scale="rank correlation",
             margin=settings.shared_order_margin,
         ),
-        Claim(
-            id=SHARED_GIVEN,
-            experiment=EXPERIMENT,
-            family=SHARED_GIVEN,
+        declare(
+            SHARED_GIVEN,
             statement="Models share an order of acquisition beyond what final difficulty accounts for.",
             prediction="The rank correlation of the orders of acquisition persists given the other models' final accuracy.",
             rival="What is late is simply what is never mastered well: given final accuracy, nothing common is left.",
@@ -58,10 +55,8 @@ def declared(settings: Any) -> dict[str, Claim]:
             margin=settings.shared_order_margin,
             role="descriptive",
         ),
-        Claim(
-            id=EARLY,
-            experiment=EXPERIMENT,
-            family=EARLY,
+        declare(
+            EARLY,
             statement=f"Grammar is learnt in the first {settings.early_fraction:.0%} of training.",
             prediction="By then the mean accuracy above chance is most of what it is at the final checkpoint.",
             rival="Grammar improves with the loss throughout training.",
@@ -69,10 +64,8 @@ def declared(settings: Any) -> dict[str, Claim]:
             scale="share of final accuracy above chance",
             margin=settings.early_share_margin,
         ),
-        Claim(
-            id=SOONER,
-            experiment=EXPERIMENT,
-            family=SOONER,
+        declare(
+            SOONER,
             statement="Larger models acquire paradigms in fewer training tokens.",
             prediction=(
                 "Of the paradigms that both acquire and whose order can be told, more are halfway to their final level sooner than in the "
@@ -83,10 +76,8 @@ def declared(settings: Any) -> dict[str, Claim]:
             scale=NET_SHARE,
             margin=settings.sooner_margin,
         ),
-        Claim(
-            id=SOONER_FIXED,
-            experiment=EXPERIMENT,
-            family=SOONER_FIXED,
+        declare(
+            SOONER_FIXED,
             statement="Larger models reach a fixed accuracy in fewer training tokens.",
             prediction=f"Of the paradigms whose order can be told, more reach {settings.criterion:.0%} sooner than in the smallest model.",
             rival="A larger model ends higher, which alone brings any fixed level forward: compare with the halfway level.",
@@ -95,10 +86,8 @@ def declared(settings: Any) -> dict[str, Claim]:
             margin=settings.sooner_margin,
             role="descriptive",
         ),
-        Claim(
-            id=FREQUENT,
-            experiment=EXPERIMENT,
-            family=FREQUENT,
+        declare(
+            FREQUENT,
             statement="Paradigms with more sentences in training are acquired earlier.",
             prediction="A planted paradigm's number of sentences correlates with how early it is acquired.",
             rival="How hard a paradigm is, not how frequent, sets its place.",

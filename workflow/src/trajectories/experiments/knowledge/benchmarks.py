@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from trajectories.experiments.knowledge.hypotheses import declare
 from trajectories.experiments.knowledge.sections import BenchmarkSettings
 from trajectories.statistics.acquisition import Criterion
 from trajectories.statistics.claims import Claim, Result
@@ -89,10 +90,6 @@ class Course:
 
 def claims(settings: BenchmarkSettings) -> dict[str, Claim]:
     """The claims on published benchmarks by id."""
-
-    def declare(name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, **more: str) -> Claim:
-        return Claim(name, "knowledge", name, statement, prediction, rival, metric, scale, margin, **more)  # type: ignore[arg-type]
-
     found = [
         declare(
             RISES,

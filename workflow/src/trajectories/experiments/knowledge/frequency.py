@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from trajectories.experiments.knowledge.hypotheses import declare
 from trajectories.experiments.knowledge.sections import FrequencySettings
 from trajectories.statistics.claims import Claim, Result
 from trajectories.statistics.order_regression import Fit, design, firth_logistic
@@ -23,9 +24,6 @@ def claims(settings: FrequencySettings) -> dict[str, Claim]:
     """The claims by id."""
     factor = math.exp(settings.margin)
 
-    def declare(name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, role: str) -> Claim:
-        return Claim(name, "knowledge", name, statement, prediction, rival, metric, scale, margin, role=role)  # type: ignore[arg-type]
-
     found = [
         declare(
             PRODUCED,
@@ -37,7 +35,7 @@ def claims(settings: FrequencySettings) -> dict[str, Claim]:
             "frequency_slope",
             LOG_ODDS,
             settings.margin,
-            "primary",
+            role="primary",
         ),
         declare(
             GIVEN,
@@ -48,7 +46,7 @@ def claims(settings: FrequencySettings) -> dict[str, Claim]:
             "frequency_slope_given_salience",
             LOG_ODDS,
             settings.margin,
-            "descriptive",
+            role="descriptive",
         ),
         declare(
             OPERANDS,
@@ -60,7 +58,7 @@ def claims(settings: FrequencySettings) -> dict[str, Claim]:
             "frequency_gap",
             "difference of accuracy",
             settings.gap_margin,
-            "descriptive",
+            role="descriptive",
         ),
     ]
     return {claim.id: claim for claim in found}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 from trajectories.experiments.knowledge.effects import DOUBLINGS, SHARE
 from trajectories.experiments.knowledge.settings import AnalyseSettings
 from trajectories.statistics.claims import Claim
+from trajectories.statistics.claims import declare as claim
 
 CORRECTED = "chance-corrected accuracy"
 
 
-def declare(name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, **more: Any) -> Claim:
-    """A claim of this experiment, whose family is its own: Holm's correction runs over its models."""
-    return Claim(name, "knowledge", name, statement, prediction, rival, metric, scale, margin, **more)
+declare = partial(claim, "knowledge")
+"""A claim of this experiment: :func:`trajectories.statistics.claims.declare`."""
 
 
 def claims(settings: AnalyseSettings) -> dict[str, Claim]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 from scipy import special
 
 from trajectories.experiments.memorization.settings import AnalyseSettings
 from trajectories.statistics.claims import Claim, Result
+from trajectories.statistics.claims import declare as claim
 
 LOG_ODDS = "log odds ratio"
 SHIFT = "SD of the span's log-probability"
@@ -23,9 +24,8 @@ _RIVAL = (
 )
 
 
-def declare(name: str, statement: str, prediction: str, rival: str, metric: str, scale: str, margin: float, **more: Any) -> Claim:
-    """A claim of this experiment, whose family is its own: Holm's correction runs over its models (or arms)."""
-    return Claim(name, "memorization", name, statement, prediction, rival, metric, scale, margin, **more)
+declare = partial(claim, "memorization")
+"""A claim of this experiment: :func:`trajectories.statistics.claims.declare`."""
 
 
 def claims(settings: AnalyseSettings) -> dict[str, Claim]:

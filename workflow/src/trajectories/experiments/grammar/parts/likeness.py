@@ -24,10 +24,8 @@ SPREAD = 0.1
 
 def declared(settings: Any) -> Claim:
     """The claim with its margin."""
-    return Claim(
-        id=CLAIM,
-        experiment=hypotheses.EXPERIMENT,
-        family=CLAIM,
+    return hypotheses.declare(
+        CLAIM,
         statement=f"Early models decide like a {settings.ngram_order}-gram model, more than late ones.",
         prediction=(
             f"Cohen's kappa with its decisions is higher at the end of the first {settings.early_fraction:.0%} of training than finally."

@@ -26,10 +26,8 @@ LIKENESS = 0.5
 
 def declared(factor: float) -> Claim:
     """The claim with its margin, the logarithm of a factor of tokens."""
-    return Claim(
-        id=CLAIM,
-        experiment=hypotheses.EXPERIMENT,
-        family=CLAIM,
+    return hypotheses.declare(
+        CLAIM,
         statement=f"Size changes the number of tokens at which paradigms are acquired, by a factor of more than {factor:g}.",
         prediction=(
             "The ratio of the tokens at acquisition (halfway to the final level) to those of the smallest model lies outside the factor."
@@ -44,10 +42,8 @@ def declared(factor: float) -> Claim:
 
 def declared_early(settings: Any) -> Claim:
     """What can be told of the same question where most is acquired before the first checkpoint."""
-    return Claim(
-        id=EARLY,
-        experiment=hypotheses.EXPERIMENT,
-        family=EARLY,
+    return hypotheses.declare(
+        EARLY,
         statement=f"Size changes the share of paradigms acquired in the first {settings.early_fraction:.0%} of training.",
         prediction="Of the paradigms that both acquire, that share differs from the smallest model's by more than the margin.",
         rival="By then sizes have acquired the same share, within the margin (this claim refuted).",

@@ -178,8 +178,8 @@ def _notes(context: AnalysisContext, table: pd.DataFrame, found: Findings) -> No
         "have unequal answers: a constant answer scores 0.365 or 0.635, which many checkpoints sit at, so WSC takes no part in claims."
     )
     found.note(
-        "On Pythia's published results the margin of the late rise, its test over tasks and the leaving out of WSC were settled after a "
-        "first look at version 1 (a margin of 0.01 had too little power): for those results they are no prediction made beforehand."
+        "The margin of the late rise, its test over tasks and the leaving out of WSC were settled after a first look at published results, "
+        "on which a margin of 0.01 had too little power: on those they are no prediction made beforehand."
     )
     absent = [m.name for m in context.suite.models if m.name not in set(table["model"])]
     if absent:
