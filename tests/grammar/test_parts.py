@@ -152,7 +152,7 @@ def test_models_are_grouped_by_what_they_share() -> None:
     found = dict(order.groups(suite, names))
     assert found == {
         "all models": names,
-        "size 18.9M": ["pythia-70m-v0", "pythia-70m-deduped-v0"],
+        "size 18,915,328": ["pythia-70m-v0", "pythia-70m-deduped-v0"],
         "order pile-standard": ["pythia-70m-v0", "pythia-1b-v0"],
     }
     assert order.differs(suite, names[0], names[1]) == "order"

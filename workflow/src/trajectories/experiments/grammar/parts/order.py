@@ -37,7 +37,7 @@ def groups(suite: Suite, names: Sequence[str]) -> Iterator[tuple[str, list[str]]
         for value in different:
             members = [name for name in names if values[name] == value]
             if len(members) > 1 and value is not None:
-                yield f"{what} {value / 1e6:.3g}M" if what == "size" else f"{what} {value}", members
+                yield f"{what} {value:,}" if what == "size" else f"{what} {value}", members
 
 
 def differs(suite: Suite, model: str, other: str) -> str:
