@@ -47,4 +47,4 @@ rule fetch:
         runtime=240,
         network=1,
     shell:
-        "trajectories fetch {wildcards.model:q} {wildcards.step} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
+        "trajectories fetch {wildcards.model:q} {wildcards.step:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"

@@ -77,5 +77,5 @@ if RUN.suite.source != "published":
             runtime=240,
             gpu=GPUS,
         shell:
-            "trajectories extract {wildcards.model:q} {wildcards.step} {wildcards.experiment:q}"
+            "trajectories extract {wildcards.model:q} {wildcards.step:q} {wildcards.experiment:q}"
             " --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"

@@ -7,12 +7,14 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trajectories import __version__
 from trajectories.errors import UserError, require_known
+from trajectories.outside import plain
 
 # verb: (targets, what it does)
 VERBS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -55,6 +57,13 @@ class Machine:
     threads: int = 1
     experiments: tuple[str, ...] = ()
     steps: tuple[int, ...] | None = None
+
+
+class _Plain(logging.Formatter):
+    """One line per message, without what names from outside could do to a terminal or give away."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return plain(super().formatMessage(record)).replace("\n", "\\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,7 +144,9 @@ def _run(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code (1 with one sentence on standard error for a :class:`UserError`)."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Plain())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # a line per request says little, and the addresses of stored files carry signatures that open them
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     # a job's threads are Snakemake's to give: numerical libraries must not take the whole machine
@@ -149,4 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"trajectories {args.verb}: interrupted", file=sys.stderr)
         return 130
+    except Exception:  # a fault of ours: shown whole, except what nobody may see
+        print(plain(traceback.format_exc()), file=sys.stderr)
+        return 1
     return 0

@@ -39,6 +39,13 @@ class Base(Strict):
     )
     include_anomalous: bool = Field(False, description="Analyse also the checkpoints that the audit found wrong.")
 
+    @field_validator("results")
+    @classmethod
+    def _may_stand_in_rules(cls, value: str) -> str:
+        if str(Path(value)).startswith("-") or not value.isprintable() or set("{}*") & set(value):
+            raise ValueError("should not begin with a dash nor hold braces, asterisks or line breaks, which mean something to Snakemake")
+        return value
+
     @field_validator("models", "steps", "experiments", mode="before")
     @classmethod
     def _one_is_a_list(cls, value: Any) -> Any:

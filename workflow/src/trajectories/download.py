@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import logging
 import os
@@ -9,6 +10,7 @@ import shutil
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Container
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +19,7 @@ from filelock import FileLock
 
 from trajectories import tables
 from trajectories.errors import UserError
+from trajectories.outside import inside
 
 HOST = "https://codeload.github.com"
 HOST_VARIABLE = "TRAJECTORIES_GITHUB"
@@ -27,6 +30,12 @@ ATTEMPTS = 4
 WAIT = 2.0
 LONGEST_WAIT = 60.0
 LARGEST = 4 << 30
+"""Bytes of an archive as it is sent."""
+LARGEST_UNPACKED = 32 << 30
+"""Bytes of an archive when it is unpacked, members that are not kept included."""
+MOST_MEMBERS = 500_000
+LARGEST_READ = 1 << 20
+"""Bytes that are unpacked at a time: more than any header needs that is not made to fill the memory."""
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +89,36 @@ def _get(url: str, path: Path) -> None:
             time.sleep(min(after, LONGEST_WAIT))
 
 
+class _Unpacked(gzip.GzipFile):
+    """An archive's bytes, as long as they are no more than an honest archive has."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_READ:
+            raise tarfile.ReadError("a member's header is too large")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if offset > LARGEST_UNPACKED:
+            raise tarfile.ReadError(f"it unpacks to more than {LARGEST_UNPACKED >> 30} GiB")
+        return super().seek(offset, whence)
+
+
 def _extract(archive: Path, prefix: str, target: Path, keep: Container[str] | None) -> int:
     """Write the regular files below ``prefix`` of a repository's archive (only those in ``keep``) to ``target``; returns how many.
 
-    The archive's one top folder and the prefix are left away. Links, devices and paths that leave the folder are not written.
+    The archive's one top folder and the prefix are left away. Links, devices, files with holes and names that leave the folder are not
+    written. Raises tarfile.ReadError for an archive that is made to fill memory or disk.
     """
     above = PurePosixPath(prefix).parts
     count = 0
-    with tarfile.open(archive, "r:gz") as tar:
-        for member in tar:
+    with _Unpacked(archive) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as tar:
+        for number, member in enumerate(tar):
+            if number >= MOST_MEMBERS or member.offset_data + member.size > LARGEST_UNPACKED:
+                raise tarfile.ReadError(f"it holds more than {MOST_MEMBERS:,} members or {LARGEST_UNPACKED >> 30} GiB")
+            tar.members.clear()  # type: ignore[attr-defined]  # or all headers stay in memory
             parts = PurePosixPath(member.name).parts[1:]
             inner = parts[len(above) :]
-            if not member.isreg() or parts[: len(above)] != above or not inner or ".." in inner or PurePosixPath(member.name).is_absolute():
+            if not member.isreg() or member.issparse() or parts[: len(above)] != above or not inner or not inside(member.name):
                 continue
             if keep is not None and "/".join(inner) not in keep:
                 continue
@@ -147,7 +174,7 @@ def github(
         raise UserError(
             f"Cannot download {url} ({str(error).splitlines()[0].rstrip('.') if str(error) else type(error).__name__}); {otherwise}."
         ) from error
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise UserError(f"The archive {url} is damaged ({error}); run again, or {otherwise}.") from error
     except OSError as error:
         raise UserError(f"Cannot keep {url} in '{place}': {error.strerror or error}; name another folder in {CACHE_VARIABLE}.") from error

@@ -5,9 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from trajectories.outside import plain
+
 
 class UserError(Exception):
     """What was expected, what was found, where, and what to do: one sentence, shown without a traceback."""
+
+    def __init__(self, sentence: str):
+        # whatever it quotes may come from outside
+        super().__init__(plain(sentence).replace("\n", "\\n"))
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:

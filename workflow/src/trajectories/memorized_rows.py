@@ -29,6 +29,8 @@ from trajectories.progress import Progress
 from trajectories.suites import Model, Published
 
 COLUMN = "index"
+MOST_LINES = 1 << 28
+"""Lines of a file; more than an order of Pythia's has rows."""
 _CONVERTED, _UPLOADED = "/{split}/", r"(?:^|/){split}-(\d+)-of-(\d+)(?:-[0-9a-f]+)?\.parquet$"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 log = logging.getLogger(__name__)
@@ -157,7 +159,12 @@ def _column(path: Path) -> np.ndarray:
         with pq.ParquetFile(path) as file:
             if COLUMN not in file.schema_arrow.names:
                 raise UserError(f"'{path}' has no column '{COLUMN}', so it lists no memorized rows; remove it or copy it again.")
-            return file.read(columns=[COLUMN])[COLUMN].to_numpy().astype(np.int64, copy=False)
+            if not pa.types.is_integer(file.schema_arrow.field(COLUMN).type) or file.metadata.num_rows > MOST_LINES:
+                raise UserError(f"'{path}' should list at most {MOST_LINES:,} whole numbers as '{COLUMN}'; remove it or copy it again.")
+            column = file.read(columns=[COLUMN])[COLUMN]
+            if column.null_count:
+                raise UserError(f"'{path}' has lines without '{COLUMN}'; remove it or copy it again.")
+            return column.to_numpy().astype(np.int64, copy=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
         raise UserError(f"'{path}' is not a whole Parquet table ({error}); copy or download it again.") from error
 

@@ -11,6 +11,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from trajectories.outside import plain
+
 _LINE = re.compile(r"^PROGRESS (?P<label>.+) (?P<done>\d+)/(?P<total>\d+) (?P<unit>\S+) (?P<left>\d+|-)$")
 
 
@@ -51,7 +53,7 @@ class Progress:
     """
 
     def __init__(self, label: str, total: int, unit: str = "step", initial: int = 0, every: float = 2.0, file: TextIO | None = None):
-        self.label, self.total, self.unit = label, total, unit
+        self.label, self.total, self.unit = plain(label), total, unit
         self.done = self._initial = initial
         self._every = every
         self._file = sys.stderr if file is None else file

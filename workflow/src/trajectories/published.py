@@ -93,11 +93,12 @@ class ResultFile:
 
 
 def _number(value: Any) -> float | None:
+    """A number as float; OverflowError for one that is too large."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
 
 
 def _revision_step(arguments: Any, config: Mapping[str, Any]) -> int | None:
@@ -179,11 +180,14 @@ def read_file(path: Path, model: Model, where: str | None = None) -> ResultFile:
         results = content["results"]
         current = not isinstance(results, list) and ("n-samples" in content or any("," in key for m in results.values() for key in m))
         numbers = list(_current(content) if current else _old(content))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        for number in numbers:
+            f"{number.task} {number.metric}".encode()  # JSON can spell characters that no file can hold
+        step = _step(content, path.name, model, where)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"'{where}' is no result file of lm-evaluation-harness ({type(error).__name__}: {error}); remove it or copy it again."
         ) from error
-    return ResultFile(CURRENT if current else OLD, _step(content, path.name, model, where), numbers)
+    return ResultFile(CURRENT if current else OLD, step, numbers)
 
 
 def items(value: float, stderr: float | None) -> int | None:

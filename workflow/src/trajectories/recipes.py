@@ -208,7 +208,7 @@ def machine_options(resolved: Resolved) -> list[str]:
     if config.steps != "all":
         options += ["--steps", ",".join(map(str, config.steps))]
     if config.data_dir:
-        options += ["--data-dir", config.data_dir]
+        options += [f"--data-dir={config.data_dir}"]  # one word, or a name that begins with a dash is taken for an option
     if not config.keep_checkpoints:
         options += ["--discard-checkpoints"]
     return options

@@ -8,20 +8,45 @@ add up.
 from __future__ import annotations
 
 import os
+import re
+import reprlib
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trajectories.errors import UserError, nearest, require_known
+from trajectories.outside import inside
 
 FOLDER = Path(__file__).resolve().parents[2] / "suites"
 VARIABLE = "TRAJECTORIES_SUITES"
 """Environment variable: further folders of suites (separated as in PATH), searched before the workflow's own."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+_REPOSITORY = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+def _inside(name: str) -> str:
+    if name and not inside(name):
+        raise ValueError("should be a path that stays below its folder, with / between its parts")
+    return name
+
+
+def _of_hub(name: str) -> str:
+    if not _REPOSITORY.fullmatch(name):
+        raise ValueError("should be a repository's name, owner/name")
+    return name
+
+
+Below = Annotated[str, AfterValidator(_inside)]
+"""A file or folder below another one."""
+Repository = Annotated[str, AfterValidator(_of_hub)]
+"""``owner/name``, or the bare name of an old one."""
+MOST_STEPS = 100_000
 
 
 class Strict(BaseModel):
@@ -36,6 +61,12 @@ class Span(Strict):
     start: int = Field(ge=0, description="First step.")
     stop: int = Field(ge=0, description="Last step, included if the distance meets it.")
     every: int = Field(gt=0, description="Distance between steps.")
+
+    @model_validator(mode="after")
+    def _few(self) -> Span:
+        if (self.stop - self.start) // self.every > MOST_STEPS:
+            raise ValueError(f"a span of more than {MOST_STEPS:,} steps")
+        return self
 
 
 def expand_steps(steps: list[int | Span]) -> list[int]:
@@ -66,7 +97,7 @@ class Anomaly(Strict):
 class MemorizedRows(Strict):
     """A public table of the rows of an order that a model can recite."""
 
-    repository: str = Field(description="Hub data set (owner/name).")
+    repository: Repository = Field(description="Hub data set (owner/name).")
     revision: str = Field("main", description="Its revision: a commit, tag or branch.")
     split: str = Field(description="Split of the data set that lists the rows in its column `index`.")
 
@@ -76,10 +107,10 @@ class Order(Strict):
 
     row_tokens: int = Field(gt=1, description="Tokens per stored row, the last one a target only (Pythia: 2049).")
     rows: int | None = Field(None, gt=0, description="Rows seen by a whole run; unknown if absent.")
-    repository: str | None = Field(None, description="Hub data set that holds the preshuffled Megatron files.")
-    index: str | None = Field(None, description="Name of the MMIDIDX index file of the preshuffled rows.")
-    shards: list[str] | None = Field(None, description="Names of the shards, in the order of their concatenation.")
-    index_maps: list[str] | None = Field(
+    repository: Repository | None = Field(None, description="Hub data set that holds the preshuffled Megatron files.")
+    index: Below | None = Field(None, description="Name of the MMIDIDX index file of the preshuffled rows.")
+    shards: list[Below] | None = Field(None, description="Names of the shards, in the order of their concatenation.")
+    index_maps: list[Below] | None = Field(
         None,
         description="Where rows are not preshuffled: Megatron's maps of documents, samples and shuffling, into the unshuffled corpus.",
     )
@@ -117,11 +148,11 @@ class Model(Strict):
     parent: Name | None = Field(None, description="For a branch: the model that it was trained on from.")
     branch: str | None = Field(None, description="For a branch: what differs from its parent.")
     branch_step: int | None = Field(None, description="For a branch: the parent's step where it starts.")
-    repository: str | None = Field(None, description="Hub repository (owner/name).")
+    repository: Repository | None = Field(None, description="Hub repository (owner/name).")
     revision: str | None = Field(None, description="Pattern of the revision; `{step}` is the revision's step number.")
     revisions: dict[int, str] = Field(default_factory=dict, description="Revisions by (true) step that do not follow the pattern.")
     revision_steps_per_step: int = Field(1, gt=0, description="Revision's step number divided by the true step (v0's 4M-token runs: 2).")
-    published: list[str] = Field(
+    published: list[Below] = Field(
         default_factory=list,
         description="Folders (or patterns of files) of published results, below the published root; `*` matches within a name. Of the "
         "format `memorized-rows`: the split of the last step; a dot and the step behind it make an earlier one's.",
@@ -141,7 +172,8 @@ class Model(Strict):
             return self.revisions[step]
         if self.revision is None:
             raise UserError(f"Model '{self.name}' has no Hub revision pattern in its suite.")
-        return self.revision.format(step=step * self.revision_steps_per_step)
+        # not str.format, whose patterns can look into objects and fill the memory
+        return self.revision.replace("{step}", str(step * self.revision_steps_per_step))
 
     def tokens(self, step: int) -> int:
         """Training tokens seen by the checkpoint of a step."""
@@ -173,11 +205,13 @@ class Published(Strict):
         description="`harness`: lm-evaluation-harness files in a GitHub repository; `memorized-rows`: a Hub data set whose splits list the "
         "training rows that a checkpoint can recite.",
     )
-    repository: str = Field(
+    repository: Repository = Field(
         pattern=r"^[\w.-]+/[\w.-]+$", description="Repository (owner/name) that the files come from, on GitHub or on the Hub by `format`."
     )
     commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="Commit of that repository.")
-    root: str = Field("", description="Folder of the results in that repository; below `data_dir` it is `<name of the repository>/<root>`.")
+    root: Below = Field(
+        "", description="Folder of the results in that repository; below `data_dir` it is `<name of the repository>/<root>`."
+    )
     tasks: list[str] = Field(default_factory=list, description="Tasks that the files hold results of; `*` stands for any ending.")
     items: dict[str, int] = Field(
         default_factory=dict,
@@ -203,8 +237,8 @@ class Suite(Strict):
     source: Literal["trained", "hub", "published"] = Field(description="Where the suite's numbers come from.")
     citation: list[str] = Field(default_factory=list, description="How to cite the models and their data.")
     licence: str | None = Field(None, description="Licence of the models.")
-    tokenizer: str | None = Field(None, description="Hub repository of the tokenizer; embedded suites make their own.")
-    tokenizer_copy: str | None = Field(None, description="Where a local copy of the tokenizer's file lies below `data_dir`.")
+    tokenizer: Repository | None = Field(None, description="Hub repository of the tokenizer; embedded suites make their own.")
+    tokenizer_copy: Below | None = Field(None, description="Where a local copy of the tokenizer's file lies below `data_dir`.")
     end_of_text: int = Field(0, ge=0, description="Id of the end-of-text token, which stands before every stimulus.")
     orders: dict[Name, Order] = Field(default_factory=dict, description="Training orders by name.")
     models: list[Model] = Field(description="The models, in the order in which tables and figures show them.")
@@ -292,8 +326,7 @@ def explain(error: ValidationError, where: str) -> UserError:
     if first["type"] == "missing":
         return UserError(f"{where}: the key '{place}' is missing.")
     message = first["msg"].removeprefix("Value error, ").removesuffix(".")
-    found = repr(first["input"])
-    shown = f" (found {found if len(found) <= 60 else found[:57] + '…'})" if place and not isinstance(first["input"], dict) else ""
+    shown = f" (found {_brief(first['input'])})" if place and not isinstance(first["input"], dict) else ""
     return UserError(f"{where}: {f'{place}: ' if place else ''}{message[:1].lower() + message[1:] if place else message}{shown}.")
 
 
@@ -303,7 +336,36 @@ def yaml_problem(error: yaml.YAMLError) -> str:
     return f"{problem} (line {mark.line + 1})" if mark else problem
 
 
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 200
+
+
+def _brief(value: Any) -> str:
+    """A value in at most 60 characters, however large it is."""
+    found = _REPR.repr(value)
+    return found if len(found) <= 60 else found[:57] + "…"
+
+
 _LISTS = ("anomalies", "notes")
+MOST_VALUES = 200_000
+"""Values in a suite's file, those that an alias repeats included; Pythia's has some hundreds."""
+
+
+class _Bounded(yaml.SafeLoader):
+    """Refuses a text whose aliases or nesting would fill the memory."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        root = super().get_single_node()
+        waiting, seen = [root], 0
+        while waiting:
+            node, seen = waiting.pop(), seen + 1
+            if seen > MOST_VALUES:
+                raise yaml.YAMLError(f"more than {MOST_VALUES:,} values")
+            if isinstance(node, yaml.SequenceNode):
+                waiting += node.value
+            elif isinstance(node, yaml.MappingNode):
+                waiting += [part for pair in node.value for part in pair]
+        return root
 
 
 def _merged(model: dict[str, Any], defaults: dict[str, Any], sizes: dict[str, Any], where: str) -> dict[str, Any]:
@@ -338,7 +400,7 @@ def _known_keys(content: dict[str, Any], where: str) -> None:
     parts += [("published.", content.get("published") or {}, _fields(Published))]
     for place, part, fields in parts:
         if not isinstance(part, dict):
-            raise UserError(f"{where}: '{place.rstrip('.')}' should be a mapping of keys, found {part!r}.")
+            raise UserError(f"{where}: '{place.rstrip('.')}' should be a mapping of keys, found {_brief(part)}.")
         for key in part:
             if key not in fields:
                 raise UserError(f"{where}: unknown key '{place}{key}'{nearest(str(key), fields)}.")
@@ -356,14 +418,16 @@ def parse(text: str, name: str, where: str) -> Suite:
         UserError: the text is no YAML, or does not fit the schema.
     """
     try:
-        content = yaml.safe_load(text)
+        content = _Bounded(text).get_single_data()
     except yaml.YAMLError as error:
         raise UserError(f"{where} is no valid YAML: {yaml_problem(error)}.") from error
+    except (RecursionError, ValueError) as error:  # a date or a number that is none, or nesting without end
+        raise UserError(f"{where} is no valid YAML: {type(error).__name__}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{where} should hold a mapping of keys.")
     for key, kind in {"models": list, "defaults": dict, "sizes": dict, "orders": dict}.items():
         if not isinstance(content.get(key) or kind(), kind):
-            raise UserError(f"{where}: '{key}' should be a {'list' if kind is list else 'mapping'}, found {content[key]!r}.")
+            raise UserError(f"{where}: '{key}' should be a {'list' if kind is list else 'mapping'}, found {_brief(content[key])}.")
     _known_keys(content, where)
     defaults, sizes = content.pop("defaults", None) or {}, content.pop("sizes", None) or {}
     content["models"] = [_merged(model, defaults, sizes, where) for model in content.get("models") or []]

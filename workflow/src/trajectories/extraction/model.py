@@ -139,7 +139,12 @@ def load(folder: Path, dtype: str, device: str = "auto", threads: int | None = N
     target = choose_device(device)
     try:
         module, info = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[dtype], local_files_only=True, output_loading_info=True
+            folder,
+            dtype=DTYPES[dtype],
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+            weights_only=True,
         )
         absent = sorted([*info["missing_keys"], *(str(k[0]) for k in info.get("mismatched_keys", ()))])
         if absent:  # transformers would fill them with random numbers

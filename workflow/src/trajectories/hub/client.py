@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx2
 from huggingface_hub import constants, get_session, hf_hub_url
@@ -24,6 +24,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, parse_r
 
 from trajectories.errors import UserError
 from trajectories.hub.files import RemoteFile
+from trajectories.outside import inside, plain
 
 T = TypeVar("T")
 Kind = Literal["models", "datasets"]
@@ -96,7 +97,7 @@ def explain(error: Exception, what: str, attempts: int = 1, asked: float | None 
         attempts: how often.
         asked: seconds that the Hub asks to wait.
     """
-    where = endpoint()
+    where = plain(endpoint())
     for kind, sentence in _SENTENCES:
         if isinstance(error, kind):
             return UserError(sentence.format(what=what, where=where, kind=type(error).__name__, attempts=attempts))
@@ -138,6 +139,14 @@ def _pages(url: str, what: str) -> Iterator[Any]:
         except ValueError as error:
             raise UserError(f"{endpoint()} answered for {what} with something that is no JSON; check HF_ENDPOINT.") from error
         following = response.links.get("next", {}).get("url")
+        # the request for it carries the token, which is for this server alone
+        if following is not None and _origin(following) != _origin(endpoint()):
+            raise UserError(f"{endpoint()} sends on to another server for {what}; check HF_ENDPOINT.")
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
 
 
 def refs(repository: str, kind: Kind = "models") -> dict[str, str]:
@@ -156,6 +165,8 @@ def refs(repository: str, kind: Kind = "models") -> dict[str, str]:
 def files(repository: str, commit: str, kind: Kind = "models", recursive: bool = False) -> list[RemoteFile]:
     """The files at the top of a repository at a commit, or all of them, with sizes and hashes; downloads nothing.
 
+    A name that would leave a folder (:func:`trajectories.outside.inside`) is none that a repository can hold, and is passed over.
+
     Raises:
         UserError: as :func:`refs`.
     """
@@ -164,7 +175,7 @@ def files(repository: str, commit: str, kind: Kind = "models", recursive: bool =
         RemoteFile(e["path"], int((e.get("lfs") or e)["size"]), e.get("oid"), (e.get("lfs") or {}).get("oid"))
         for page in _pages(url, f"the files of '{repository}' at {commit[:12]}")
         for e in page
-        if e.get("type") == "file"
+        if e.get("type") == "file" and inside(e["path"])
     ]
 
 

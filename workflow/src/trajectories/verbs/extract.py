@@ -86,12 +86,14 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
         return
     import torch
 
+    from trajectories.extraction import configuration
     from trajectories.extraction import model as models
     from trajectories.extraction.run import measure
 
     models.choose_device(machine.device)
     folder = fetch.ensure(settings.suite.model(checkpoint.model), checkpoint.layout, checkpoint.step)
     verify(folder, checkpoint.manifest)
+    configuration.check(folder, settings.suite.model(checkpoint.model))
     loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads)
     versions = package_versions(("numpy", "torch", "transformers"))
     total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
