@@ -1,4 +1,4 @@
-"""What the code may not do, looked up in its syntax: run text, unpickle, read YAML that makes objects, or leave a name unquoted in a shell line."""
+"""What the code may not do, by its syntax: run text, unpickle, read YAML that makes objects, leave a name unquoted in a shell line."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from trajectories import tables
 from trajectories.errors import UserError
 from trajectories.suites import Model
 
-LARGEST = 1 << 26
+LARGEST = 1 << 24
 """Whole numbers beyond this size a list or a loop in a model's code by more than any model needs."""
 SLACK = 1 << 26
 """Numbers besides the parameters (tables of rotary angles and the like) that a model may hold."""
