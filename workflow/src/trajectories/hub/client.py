@@ -10,8 +10,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -32,6 +34,8 @@ Kind = Literal["models", "datasets"]
 
 ATTEMPTS = 5
 """How often a request is tried in a row without a single byte received."""
+MOST_PAGES = 10_000
+"""Answers to one request; a list that goes on is taken as it is."""
 LONGEST_WAIT = 600.0
 """Seconds; if the Hub asks to stay away for longer, the run ends and says so."""
 TIMEOUT = httpx2.Timeout(30.0, read=60.0)
@@ -125,7 +129,9 @@ def _patiently(action: Callable[[], T], what: str) -> T:
 def _pages(url: str, what: str) -> Iterator[Any]:
     """The JSON answers to a request and to those that its ``Link`` headers name next."""
     following: str | None = url
-    while following is not None:
+    for _ in range(MOST_PAGES):
+        if following is None:
+            return
         address = following
 
         def get(address: str = address) -> httpx2.Response:
@@ -156,9 +162,11 @@ def refs(repository: str, kind: Kind = "models") -> dict[str, str]:
         UserError: no such repository, no right to read it, or no network.
     """
     found: dict[str, str] = {}
-    for page in _pages(f"{endpoint()}/api/{kind}/{repository}/refs", f"repository '{repository}'"):
-        for named in ("tags", "branches"):
-            found |= {entry["name"]: entry["targetCommit"] for entry in page.get(named, [])}
+    what = f"repository '{repository}'"
+    with _expected(what):
+        for page in _pages(f"{endpoint()}/api/{kind}/{repository}/refs", what):
+            for named in ("tags", "branches"):
+                found |= {str(entry["name"]): _hexadecimal(entry["targetCommit"], 40) for entry in page.get(named, [])}
     return found
 
 
@@ -171,12 +179,33 @@ def files(repository: str, commit: str, kind: Kind = "models", recursive: bool =
         UserError: as :func:`refs`.
     """
     url = f"{endpoint()}/api/{kind}/{repository}/tree/{quote(commit, safe='')}?recursive={str(recursive).lower()}&expand=false"
-    return [
-        RemoteFile(e["path"], int((e.get("lfs") or e)["size"]), e.get("oid"), (e.get("lfs") or {}).get("oid"))
-        for page in _pages(url, f"the files of '{repository}' at {commit[:12]}")
-        for e in page
-        if e.get("type") == "file" and inside(e["path"])
-    ]
+    what = f"the files of '{repository}' at {commit[:12]}"
+    with _expected(what):
+        return [_listed(e) for page in _pages(url, what) for e in page if e.get("type") == "file" and inside(e["path"])]
+
+
+def _listed(entry: dict[str, Any]) -> RemoteFile:
+    stored = entry.get("lfs") or {}
+    size, sha256 = int(stored.get("size", entry["size"])), stored.get("oid")
+    if size < 0:
+        raise ValueError(size)
+    return RemoteFile(entry["path"], size, _hexadecimal(entry["oid"], 40), None if sha256 is None else _hexadecimal(sha256, 64))
+
+
+def _hexadecimal(text: str, digits: int) -> str:
+    """A hash as the Hub tells it; ValueError for anything else, since hashes become parts of paths and addresses."""
+    if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", text):
+        raise ValueError(text)
+    return text
+
+
+@contextmanager
+def _expected(what: str) -> Iterator[None]:
+    """Turn what an answer of another shape leads to into a sentence."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{endpoint()} answered for {what} in a form that the Hub does not use; check HF_ENDPOINT.") from error
 
 
 def download(
