@@ -235,7 +235,8 @@ tokenizer_copy: a/tokenizer.json
 orders: {o: {row_tokens: 129, repository: owner/name, index: i.idx, shards: [s.bin]}}
 models:
   - {name: m, layers: 1, width: 8, heads: 2, head_width: 4, vocabulary: 16, parameters_total: 1000, parameters_non_embedding: 744,
-     steps: [1, 4], learning_rate: 0.001, rows_per_step: 4, tokens_per_step: 512, steps_total: 4, dtype: float32, order: o, repository: owner/name,
+     steps: [1, 4], learning_rate: 0.001, rows_per_step: 4, tokens_per_step: 512, steps_total: 4, dtype: float32,
+     order: o, repository: owner/name,
      revision: "step{step}", published: [a/b]}
 published: {repository: owner/name, commit: 0123456789abcdef0123456789abcdef01234567, root: evals, tasks: [t]}
 """

@@ -14,7 +14,8 @@ from trajectories.figures.look import HOVER
 
 DIGITS = 5
 """Significant digits of the numbers in a specification: more than a screen or a page can show."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+# what XML cannot hold, at which the renderer aborts the whole process; and line separators, which end a string in Vega's expressions
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 def _renumbered(text: str, pattern: str) -> str:
@@ -42,17 +43,22 @@ def specification(chart: alt.TopLevelMixin) -> dict[str, Any]:
         for column in row
         if column in text or column in ("model", "step", "tokens")
     }
-    spec = json.loads(text)
+    spec = _drawable(json.loads(text))
     spec["datasets"] = {
-        name: [{k: _rounded(v) for k, v in row.items() if k in used} for row in rows] for name, rows in sorted(datasets.items())
+        name: [{k: _drawable(v) for k, v in row.items() if k in used} for row in rows] for name, rows in sorted(datasets.items())
     }
     return spec
 
 
-def _rounded(value: Any) -> Any:
+def _drawable(value: Any) -> Any:
+    """A value as a chart can hold it, at any depth: numbers rounded, and characters replaced that no drawing can show."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value
+    if isinstance(value, str):
+        return _CONTROL.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {k: _drawable(v) for k, v in value.items()}
+    return [_drawable(part) for part in value] if isinstance(value, list) else value
 
 
 def _without_hover(node: Any) -> Any:

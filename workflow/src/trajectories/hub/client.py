@@ -163,8 +163,8 @@ def refs(repository: str, kind: Kind = "models") -> dict[str, str]:
     """
     found: dict[str, str] = {}
     what = f"repository '{repository}'"
-    with _expected(what):
-        for page in _pages(f"{endpoint()}/api/{kind}/{repository}/refs", what):
+    for page in _pages(f"{endpoint()}/api/{kind}/{repository}/refs", what):
+        with _expected(what):
             for named in ("tags", "branches"):
                 found |= {str(entry["name"]): _hexadecimal(entry["targetCommit"], 40) for entry in page.get(named, [])}
     return found
@@ -180,8 +180,11 @@ def files(repository: str, commit: str, kind: Kind = "models", recursive: bool =
     """
     url = f"{endpoint()}/api/{kind}/{repository}/tree/{quote(commit, safe='')}?recursive={str(recursive).lower()}&expand=false"
     what = f"the files of '{repository}' at {commit[:12]}"
-    with _expected(what):
-        return [_listed(e) for page in _pages(url, what) for e in page if e.get("type") == "file" and inside(e["path"])]
+    found: list[RemoteFile] = []
+    for page in _pages(url, what):
+        with _expected(what):
+            found += [_listed(e) for e in page if e.get("type") == "file" and inside(e["path"])]
+    return found
 
 
 def _listed(entry: dict[str, Any]) -> RemoteFile:
