@@ -40,8 +40,7 @@ PYTHONPATH = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]
 
 # Snakemake's own environment serves the commands, activated or not; under --sdm conda the one that the rule names does
 COMMANDS = "" if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method else f"{Path(sys.executable).parent}:"
-PREFIX = f'set -euo pipefail; export PYTHONPATH={shlex.quote(PYTHONPATH)} PATH={shlex.quote(COMMANDS)}"$PATH"; '
-shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))  # Snakemake takes it for a pattern
+shell.prefix(f'set -euo pipefail; export PYTHONPATH={shlex.quote(PYTHONPATH)} PATH={shlex.quote(COMMANDS)}"$PATH"; ')
 
 # `auto` asks for the GPU's slot where there is a GPU; elsewhere extraction shares the processors
 GPUS = int(RUN.config.device == "cuda" or (RUN.config.device == "auto" and shutil.which("nvidia-smi") is not None))
