@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hub import miniature
-from hub.miniature import MODEL, NAME, ORDER, PICKLED, SHARDED
+from hub.miniature import MODEL, NAME, ORDER, PICKLED
 from hub.server import LoopbackHub
 from hub.tiny import TOKEN
 from security.looking import holding
@@ -49,19 +50,16 @@ def done(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     folder = top / FOLDER
     folder.mkdir()
     copy_of(ROOT, folder)
-    for step in (SHARDED, PICKLED):  # a tokenizer that wants code of its own, and a template that would run some
-        evil = {
-            "auto_map": {"AutoTokenizer": ["evil.T", None]},
-            "chat_template": "{{ cycler.__init__.__globals__.os.system('touch hacked') }}",
-        }
-        path = top / "checkpoints" / f"step{step}" / "tokenizer_config.json"
-        path.write_text(yaml.safe_dump(evil, default_flow_style=True, width=10**6))
+    # a tokenizer that wants code of its own, and a template that would run some
+    template = "{{ cycler.__init__.__globals__.os.system('touch hacked') }}"
+    evil = {"auto_map": {"AutoTokenizer": ["evil.T", None]}, "chat_template": template}
+    (top / "checkpoints" / f"step{PICKLED}" / "tokenizer_config.json").write_text(json.dumps(evil))
     suite = top / "suites" / f"{NAME}.yaml"
     content = yaml.safe_load(suite.read_text())
     content |= {"title": HOSTILE[0] + CODE, "description": HOSTILE[9] + CODE, "citation": HOSTILE, "notes": HOSTILE, "licence": HOSTILE[1]}
     content["models"][0] |= {
         "notes": HOSTILE,
-        "anomalies": [{"steps": [SHARDED], "kind": "metadata", "detail": text, "source": CODE} for text in HOSTILE],
+        "anomalies": [{"steps": [PICKLED], "kind": "metadata", "detail": text, "source": CODE} for text in HOSTILE],
         "branch": CODE,
         "parent": "another",
         "branch_step": 0,
@@ -69,7 +67,7 @@ def done(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
     suite.write_text(yaml.safe_dump(content, allow_unicode=True))
     (top / "suites").rename(top / f"suites {CODE}")
     (folder / DATA).symlink_to(data_dir)
-    keys = {"experiments": ["grammar"], "steps": [SHARDED, PICKLED], "results": RESULTS, "keep_checkpoints": False}
+    keys = {"experiments": ["grammar"], "steps": [PICKLED], "results": RESULTS, "keep_checkpoints": False}
     (folder / "config.yaml").write_text(yaml.safe_dump(miniature.config(Path(DATA), **keys)))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and k != "PYTHONPATH"}
     environment |= {"HF_TOKEN": TOKEN, "HF_HOME": str(top / "cache"), "TRAJECTORIES_SUITES": str(top / f"suites {CODE}")}
