@@ -14,6 +14,8 @@ MODULES = sorted((ROOT / "workflow" / "src").rglob("*.py"))
 RULES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
 RUNS_TEXT = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execv", "os.spawnv", "runpy.run_path"}
 UNPICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+PLAIN = {"MACHINE", "threads", "resources.gpu"}
+"""Fields of shell lines that are numbers, or quoted where they are made."""
 MAKES_OBJECTS = {"yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "yaml.unsafe_load_all"}
 
 
@@ -73,7 +75,7 @@ def test_no_module_runs_or_unpickles_what_it_reads():
 
 def fields(command: str) -> list[str]:
     """The fields of a command that hold names, and are not quoted."""
-    return [f for f in re.findall(r"(?<!\{)\{([^{}]*)\}(?!\})", command) if f not in ("MACHINE", "threads") and not f.endswith(":q")]
+    return [f for f in re.findall(r"(?<!\{)\{([^{}]*)\}(?!\})", command) if f not in PLAIN and not f.endswith(":q")]
 
 
 def commands(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from hub.server import LoopbackHub
 from hub.tiny import NAME, TOKEN, checkpoint, suite_of
 from published.archives import COMMIT, serving
 from security.looking import holding
+from snakemake_logger_plugin_trajectories import state
 from trajectories import cli, download, tables
 from trajectories.errors import UserError
 from trajectories.hub import client
@@ -202,6 +203,11 @@ def test_a_log_line_stays_one_line(command: Command, monkeypatch: pytest.MonkeyP
     code, said = command("audit", "pythia-70m")
     assert code == 0
     assert r"a name\nPROGRESS forged 1/1 step 0\r\x1b[2J(token)" in said
+
+
+def test_the_display_shows_no_control_character_of_a_log(tmp_path: Path):
+    (tmp_path / "log").write_bytes("first\n\x1b]0;title\x07 \x9b2J \u202eodd\rPROGRESS x\n".encode())
+    assert state.tail(tmp_path / "log") == ["first", "\ufffd]0;title\ufffd \ufffd2J \ufffdodd", "PROGRESS x"]
 
 
 def test_the_search_finds_a_secret_in_a_table_in_its_metadata_and_in_a_name(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from trajectories.progress import Line
 
 _TAIL = 4096
+# what a library or a name from outside may have written, and a terminal would obey
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def tail(path: Path, size: int = _TAIL) -> list[str]:
@@ -21,7 +24,7 @@ def tail(path: Path, size: int = _TAIL) -> list[str]:
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - size))
-            lines = file.read().decode(errors="replace").splitlines()
+            lines = [_CONTROL.sub("\ufffd", line) for line in file.read().decode(errors="replace").splitlines()]
     except OSError:
         return []
     return lines[1:] if end > size else lines

@@ -26,7 +26,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, parse_r
 
 from trajectories.errors import UserError
 from trajectories.hub.files import RemoteFile
-from trajectories.outside import inside, plain
+from trajectories.outside import inside
 
 T = TypeVar("T")
 Kind = Literal["models", "datasets"]
@@ -101,7 +101,7 @@ def explain(error: Exception, what: str, attempts: int = 1, asked: float | None 
         attempts: how often.
         asked: seconds that the Hub asks to wait.
     """
-    where = plain(endpoint())
+    where = endpoint()
     for kind, sentence in _SENTENCES:
         if isinstance(error, kind):
             return UserError(sentence.format(what=what, where=where, kind=type(error).__name__, attempts=attempts))
@@ -156,7 +156,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def refs(repository: str, kind: Kind = "models") -> dict[str, str]:
-    """Commits by name of branch and tag (a branch wins where a tag has its name).
+    """Commits by name of branch and tag (a branch wins where a tag has its name); a name with control characters is passed over.
 
     Raises:
         UserError: no such repository, no right to read it, or no network.
@@ -166,7 +166,8 @@ def refs(repository: str, kind: Kind = "models") -> dict[str, str]:
     for page in _pages(f"{endpoint()}/api/{kind}/{repository}/refs", what):
         with _expected(what):
             for named in ("tags", "branches"):
-                found |= {str(entry["name"]): _hexadecimal(entry["targetCommit"], 40) for entry in page.get(named, [])}
+                entries = [entry for entry in page.get(named, []) if entry["name"].isprintable()]
+                found |= {entry["name"]: _hexadecimal(entry["targetCommit"], 40) for entry in entries}
     return found
 
 
