@@ -166,6 +166,14 @@ def test_the_token_is_not_taken_to_a_next_page_on_another_server(here: Path, mon
     assert not [r for r in hub.requests if r.host.startswith("localhost")]
 
 
+def test_a_list_without_an_end_is_one_sentence(here: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(client, "MOST_PAGES", 2)
+    with private(LoopbackHub(page_size=1)) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        with pytest.raises(UserError, match="does not come to an end"):
+            client.files(NAME, client.refs(NAME)["main"])
+
+
 def test_an_archive_s_signed_address_and_password_are_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
     with serving() as archives:

@@ -35,7 +35,7 @@ Kind = Literal["models", "datasets"]
 ATTEMPTS = 5
 """How often a request is tried in a row without a single byte received."""
 MOST_PAGES = 10_000
-"""Answers to one request; a list that goes on is taken as it is."""
+"""Answers to one request; a list that goes on is no list."""
 LONGEST_WAIT = 600.0
 """Seconds; if the Hub asks to stay away for longer, the run ends and says so."""
 TIMEOUT = httpx2.Timeout(30.0, read=60.0)
@@ -148,6 +148,7 @@ def _pages(url: str, what: str) -> Iterator[Any]:
         # the request for it carries the token, which is for this server alone
         if following is not None and _origin(following) != _origin(endpoint()):
             raise UserError(f"{endpoint()} sends on to another server for {what}; check HF_ENDPOINT.")
+    raise UserError(f"{endpoint()} does not come to an end with {what} within {MOST_PAGES:,} answers; check HF_ENDPOINT.")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
