@@ -111,50 +111,62 @@ class _File:
                     raise UserError(f"The server sent more than the {wanted} bytes of {self.what} that were asked for; check HF_ENDPOINT.")
 
 
-def fetch(repository: str, commit: str, parts: Iterable[Part], deliver: Callable[[int, bytes], None], kind: Kind = "models") -> None:
-    """Read parts of a repository's files; each is handed over when it has come, so that nobody need hold them all.
+class Ranges:
+    """Files of a repository at a pinned commit, read by range.
 
     Args:
         repository: ``owner/name``.
         commit: the pinned commit, never a branch.
-        parts: what to read, none of it empty.
-        deliver: called with a part's number and its bytes, from several threads, in no particular sequence.
         kind: what the repository holds.
-
-    Raises:
-        UserError: no network, no access, or an error that did not go away; the server ignores ranges or sends other bytes than asked for;
-            a file is shorter than asked for.
     """
-    files: dict[str, _File] = {}
-    lock, stop = threading.Lock(), threading.Event()
-    waiting: Iterator[tuple[int, Part]] = enumerate(parts)
 
-    def work(_: int) -> None:
-        while not stop.is_set():
-            with lock:
-                number, part = next(waiting, (-1, None))
-                if part is None:
-                    return
-                if part.name not in files:
-                    files[part.name] = _File(repository, commit, part.name, kind)
+    def __init__(self, repository: str, commit: str, kind: Kind = "models"):
+        self._of: tuple[str, str, Kind] = repository, commit, kind
+        self._files: dict[str, _File] = {}
+
+    def fetch(self, parts: Iterable[Part], deliver: Callable[[int, bytes], None]) -> None:
+        """Read parts of the files; each is handed over when it has come, so that nobody need hold them all.
+
+        Args:
+            parts: what to read, none of it empty.
+            deliver: called with a part's number and its bytes, in no particular sequence, never twice at a time.
+
+        Raises:
+            UserError: no network, no access, or an error that did not go away; the server ignores ranges or sends other bytes than asked
+                for; a file is shorter than asked for.
+        """
+        lock, handing, stop = threading.Lock(), threading.Lock(), threading.Event()
+        waiting: Iterator[tuple[int, Part | None]] = enumerate(parts)
+        repository, commit, kind = self._of
+
+        def work(_: int) -> None:
+            while not stop.is_set():
+                with lock:
+                    number, part = next(waiting, (-1, None))
+                    if part is None:
+                        return
+                    if part.name not in self._files:
+                        self._files[part.name] = _File(repository, commit, part.name, kind)
+                try:
+                    data = self._files[part.name].read(part.start, part.stop)
+                    with handing:
+                        deliver(number, data)
+                except BaseException:
+                    stop.set()
+                    raise
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
             try:
-                deliver(number, files[part.name].read(part.start, part.stop))
-            except BaseException:
+                list(pool.map(work, range(CONNECTIONS)))
+            finally:
                 stop.set()
-                raise
-
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        try:
-            list(pool.map(work, range(CONNECTIONS)))
-        finally:
-            stop.set()
 
 
 def read(repository: str, commit: str, name: str, ranges: Sequence[tuple[int, int]], kind: Kind = "models") -> list[bytes]:
     """The bytes [start, stop) of one file of a repository at a pinned commit, for each ``(start, stop)`` in the sequence asked for.
 
     Raises:
-        UserError: as :func:`fetch`.
+        UserError: as :meth:`Ranges.fetch`.
     """
     found = [b""] * len(ranges)
     some = [i for i, (start, stop) in enumerate(ranges) if stop > start]
@@ -162,5 +174,5 @@ def read(repository: str, commit: str, name: str, ranges: Sequence[tuple[int, in
     def deliver(number: int, data: bytes) -> None:
         found[some[number]] = data
 
-    fetch(repository, commit, (Part(name, *ranges[i]) for i in some), deliver, kind)
+    Ranges(repository, commit, kind).fetch((Part(name, *ranges[i]) for i in some), deliver)
     return found
