@@ -50,7 +50,7 @@ class RowCache:
             out: uint16 [n, row_tokens].
         """
         found = np.zeros(len(rows), bool)
-        places = memoryview(out.view(np.uint8).reshape(-1)) if len(rows) else memoryview(b"")
+        places = out.reshape(-1).view(np.uint8).data
         for name, (index, base) in self._files().items():
             if found.all():
                 break
@@ -81,7 +81,7 @@ class RowCache:
         """
         index = np.empty(len(rows), _INDEX)
         index["row"] = rows
-        view = memoryview(np.ascontiguousarray(data, "<u2").view(np.uint8).reshape(-1))
+        view = np.ascontiguousarray(data, "<u2").reshape(-1).view(np.uint8).data
         for i, row in enumerate(rows.tolist()):
             index["digest"][i] = np.frombuffer(_digest(row, view[i * self._width : (i + 1) * self._width]), np.uint8)
         name = f"{rows[0]}-{rows[-1]}-{hashlib.sha256(index.tobytes()).hexdigest()[:16]}.rows"

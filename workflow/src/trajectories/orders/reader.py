@@ -82,9 +82,7 @@ class RowReader:
             return
         breaks = np.flatnonzero(np.diff(rows) > 1)
         starts, stops = rows[np.r_[0, breaks + 1]], rows[np.r_[breaks, -1]] + 1
-        self._source.read(
-            list(zip((starts * width).tolist(), (stops * width).tolist(), strict=True)), memoryview(out.view(np.uint8)).cast("B")
-        )
+        self._source.read(list(zip((starts * width).tolist(), (stops * width).tolist(), strict=True)), out.reshape(-1).view(np.uint8).data)
 
     def _read_kept(self, rows: np.ndarray, out: np.ndarray, cache: RowCache) -> None:
         """As :meth:`_read`, but only what the cache does not hold; some megabytes at a time, which enter the cache when they are here."""

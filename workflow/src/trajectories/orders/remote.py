@@ -115,7 +115,7 @@ def describe(name: str, order: Order, rows_per_step: int | None, provenance: dic
     absent = [path for path in wanted if path not in found]
     if absent:
         raise UserError(f"The Hub's '{order.repository}' has no '{absent[0]}'; correct the suite's list of shards.")
-    shards = [{"name": path, "bytes": found[path].size, "sha256": found[path].sha256} for path in order.shards]
+    shards: list[dict[str, Any]] = [{"name": path, "bytes": found[path].size, "sha256": found[path].sha256} for path in order.shards]
     return {
         "order": name,
         "row_tokens": order.row_tokens,
