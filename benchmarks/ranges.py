@@ -2,10 +2,10 @@
 
     python benchmarks/ranges.py --rows 100000 --latency 0.03 --expire 60
 
-serves a made-up order in the shape of Pythia's (146,432,000 rows of 2,049 tokens in 21 shards, the last one short; every token follows from
-its place, nothing is stored) on loopback, as the Hub does: addresses of the storage are asked for, signed, and expire. Rows are drawn as
-memorization's sampler draws them, uniformly, and in clusters; each sample is read twice by processes of their own, the second time from what
-the first one kept. Every token that is read is compared with the one that stands there.
+serves a made-up order in the shape of Pythia's (146,432,000 rows of 2,049 tokens in 21 shards, the last one short; every token follows
+from its place, nothing is stored) on loopback, as the Hub does: addresses of the storage are asked for, signed, and expire. Rows are
+drawn as memorization's sampler draws them, uniformly, and in clusters; each sample is read twice by processes of their own, the second time
+from what the first one kept. Every token that is read is compared with the one that stands there.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class Server:
             return 200, {}, json.dumps(self.counts).encode()
         if path.endswith("/refs"):
             value: Any = {"branches": [{"name": "main", "targetCommit": COMMIT}], "tags": []}
+        elif "/tree/" not in path:
+            return 404, {}, b""
         else:
             files = [("document.idx", 1), *zip(NAMES, SIZES, strict=True)]
             value = [
@@ -160,34 +162,31 @@ def main() -> int:
     server = spawn.Process(target=_serve, args=(there, args.latency, args.expire), daemon=True)
     server.start()
     port = here.recv()
-    os.environ |= {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_TOKEN": "hf_" + "x" * 30, "HF_HUB_OFFLINE": "0"}
-    from trajectories.orders.remote import write_remote
-    from trajectories.suites import Order
-
     print("| sample | rows | own bytes (MB) | moved / own | requests | of them for addresses | seconds | peak memory (MB) | again (s) |")
     print("| --- | --: | --: | --: | --: | --: | --: | --: | --: |")
     with tempfile.TemporaryDirectory() as folder:
+        # HF_HOME: what the client's library keeps of this server is not for other programs
+        os.environ |= {"HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_TOKEN": "hf_" + "x" * 30, "HF_HUB_OFFLINE": "0", "HF_HOME": folder}
+        from trajectories.orders.remote import write_remote
+        from trajectories.suites import Order
+
         order = Order(row_tokens=ROW_TOKENS, rows=ROWS, repository=NAME, index="document.idx", shards=NAMES)
         write_remote(Path(folder) / "order", "made-up", order, PER_STEP, {})
         for kind in args.samples:
             os.environ["TRAJECTORIES_CACHE"] = f"{folder}/{kind}"
-            rows = sample(kind, args.rows)
-            times, before = [], counts(port)
+            rows, before, runs = sample(kind, args.rows), counts(port), []
             for _ in range(2):
                 reading = spawn.Process(target=read, args=(f"{folder}/order", rows, there))
                 reading.start()
                 reading.join()
                 if reading.exitcode:
                     return 1
-                times.append(here.recv())
-                after = counts(port)
-                if len(times) == 1:
-                    first = after
-            if after != first or first["tokens_shown"]:
+                runs.append((*here.recv(), counts(port)))
+            (seconds, peak, first), (again, _, second) = runs
+            if second != first or first["tokens_shown"]:
                 raise SystemExit("the second reading asked the server again, or the token was shown to the storage")
             spent = {key: first[key] - before[key] for key in first}
             own = len(rows) * WIDTH
-            (seconds, peak), (again, _) = times
             print(
                 f"| {kind} | {len(rows):,} | {own / 1e6:.0f} | {spent['bytes'] / own:.3f} | {spent['storage'] + spent['resolve']:,} | "
                 f"{spent['resolve']:,} | {seconds:.0f} | {peak / 1e6:.0f} | {again:.1f} |",

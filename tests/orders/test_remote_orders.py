@@ -157,13 +157,16 @@ def test_gaps_are_closed_within_the_budget_and_no_other_choice_leaves_fewer_requ
     for shard, first, size in sorted(set(drawn)):
         if not parts or parts[-1].shard < shard or parts[-1].end <= first:
             parts.append(_Piece(shard, first, first + size, 0))
-    groups = joined(parts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trajectories.orders.remote.GAP", 15)
+        groups = joined(parts)
     assert [part for group in groups for part in group] == parts
     assert all(len({part.shard for part in group}) == 1 for group in groups)
     own = sum(part.end - part.first for part in parts)
     moved = sum(group[-1].end - group[0].first for group in groups)
     assert moved <= (1 + WASTE) * own
-    # one gap more, the smallest of those left open, would break the budget
+    # one gap more, the smallest of those left open, would break the budget or be too wide
     left = [b[0].first - a[-1].end for a, b in itertools.pairwise(groups) if a[0].shard == b[0].shard]
     closed = [b.first - a.end for group in groups for a, b in itertools.pairwise(group)]
-    assert not left or (moved + min(left) > (1 + WASTE) * own and max(closed, default=0) <= min(left))
+    assert not left or min(left) > 15 or (moved + min(left) > (1 + WASTE) * own and max(closed, default=0) <= min(left))
+    assert max(closed, default=0) <= 15

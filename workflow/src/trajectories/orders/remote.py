@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WASTE = 0.25
 """Most bytes between the ranges asked for that are read along with them, as a share of the ranges' own."""
+GAP = 1 << 16
+"""Bytes; what lies between two ranges that are farther apart takes longer than a request of its own."""
 
 
 class _Piece(NamedTuple):
@@ -34,13 +36,14 @@ class _Piece(NamedTuple):
 def joined(parts: Sequence[_Piece]) -> list[list[_Piece]]:
     """Pieces, ascending and without overlap, in groups that one request each reads, along with what lies between a group's pieces.
 
-    The smallest gaps are closed first, until :data:`WASTE` is used up: of all ways to stay within it, this leaves the fewest requests.
+    The smallest gaps are closed first, up to :data:`GAP` and until :data:`WASTE` is used up: of all ways to keep to both, this leaves the
+    fewest requests.
     """
     if not parts:
         return []
     same = np.array([one.shard == other.shard for one, other in pairwise(parts)], bool)
     gaps = np.array([other.first - one.end for one, other in pairwise(parts)], np.int64)
-    inside = np.flatnonzero(same)
+    inside = np.flatnonzero(same & (gaps <= GAP))
     inside = inside[np.argsort(gaps[inside], kind="stable")]
     closed = set(inside[gaps[inside].cumsum() <= WASTE * sum(p.end - p.first for p in parts)].tolist())
     groups = [[parts[0]]]
