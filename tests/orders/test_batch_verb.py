@@ -182,6 +182,14 @@ def test_of_an_order_on_the_hub_only_the_rows_shown_are_read_and_no_index_is_lef
     assert not (folder / "results" / "far" / "order").exists()
 
 
+def test_batches_can_be_looked_at_without_a_configuration(
+    batch: Batch, hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["batch", "--suite", "far", "--step", "2", "--rows", "0"]) == 0
+    assert "order 'standard', rows 8 to 11" in capsys.readouterr().out
+
+
 def test_a_batch_is_shown_without_torch_and_a_reader_may_leave_early(batch: Batch, folder: Path) -> None:
     code = "import sys; from trajectories.cli import main; code = main(); assert 'torch' not in sys.modules; sys.exit(code)"
     options = ["batch", "--config", str(folder / "config.yaml"), "--step", "2", "--model", "plain"]

@@ -13,6 +13,7 @@ import pytest
 from hub.server import LoopbackHub
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trajectories import tables
 from trajectories.errors import UserError
 from trajectories.orders import RowReader, open_order
 from trajectories.orders.cache import RowCache
@@ -112,6 +113,14 @@ def test_no_network_is_one_sentence(folder: Path, order: Order, tmp_path: Path, 
         open_order(folder)[0]
     with pytest.raises(UserError, match="check the network"):
         write_remote(tmp_path / "r", "pile", order, 64, {})
+
+
+def test_a_shard_that_is_not_the_one_of_the_index_is_refused(folder: Path) -> None:
+    manifest = tables.read_json(folder / "order.json")
+    manifest["shards"][0]["sha256"] = "0" * 64
+    tables.write_json(folder / "order.json", manifest)
+    with pytest.raises(UserError, match=r"another content of 'document-00000-of-00004\.bin'"):
+        open_order(folder)[0]
 
 
 def test_a_server_that_ignores_ranges_is_refused(folder: Path, hub: LoopbackHub) -> None:

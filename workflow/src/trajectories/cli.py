@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[tuple[str, ...], str]] = {
     "plan": ((), "print what the configured run could tell, and the samples that its claims would take; makes nothing"),
     "batch": ((), "show the rows that a training step trained on, decoded; of an order on the Hub only these are read"),
 }
+CONFIG = Path("config.yaml")
 FOR_PEOPLE = ("plan", "batch")
 """Verbs that only print: they have no recipe, since no result stands on them."""
 
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         for target in targets:
             sub.add_argument(target, type=int if target == "step" else str)
         what = sub.add_mutually_exclusive_group()
-        what.add_argument("--config", type=Path, default=Path("config.yaml"), help="configuration (default: config.yaml)")
+        what.add_argument("--config", type=Path, default=CONFIG, help="configuration (default: config.yaml)")
         if verb not in FOR_PEOPLE:
             what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
@@ -97,13 +98,13 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--output", type=Path, metavar="FILE", help="write to a .npy file (ids) or a .jsonl file (ids and text) instead")
 
 
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """The configuration's file with what ``--set`` overrides."""
+def _given(args: argparse.Namespace, absent: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The configuration's file, or ``absent`` where there is none, with what ``--set`` overrides."""
     import yaml
 
     from trajectories import config
 
-    given = config.read(args.config)
+    given = config.read(args.config) if absent is None or args.config.is_file() else absent
     for pair in args.set:
         key, equals, value = pair.partition("=")
         if not equals:
@@ -117,7 +118,8 @@ def _batch(args: argparse.Namespace) -> None:
     from trajectories.layout import Layout
     from trajectories.verbs import batch
 
-    chosen = config.validated(_given(args))
+    # of a configuration only the folders count, so that batches can be looked at anywhere
+    chosen = config.validated(_given(args, {"experiments": []} if args.config == CONFIG else None))
     suite = suites.load_suite(args.suite or chosen.suite)
     data_dir = args.data_dir or (Path(chosen.data_dir) if chosen.data_dir else None)
     batch.run(suite, Layout(Path(chosen.results) / suite.name), data_dir, args)

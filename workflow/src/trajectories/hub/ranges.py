@@ -7,7 +7,7 @@ are read there, without the user's token. Such an address is signed and expires:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,9 +39,10 @@ class Part:
 class _File:
     """Where the bytes of one file are to be had."""
 
-    def __init__(self, repository: str, commit: str, name: str, kind: Kind):
+    def __init__(self, repository: str, commit: str, name: str, kind: Kind, sha256: str | None):
         self.what = f"'{name}' of {repository}@{commit[:12]}"
         self._url = hf_hub_url(repository, name, repo_type=kind.removesuffix("s"), revision=commit, endpoint=client.endpoint())
+        self._sha256 = sha256
         self._lock = threading.Lock()
         self._address: str | None = None
         self._failed: UserError | None = None
@@ -60,7 +61,12 @@ class _File:
             return self._address
 
     def _ask(self) -> str:
-        return get_hf_file_metadata(self._url, library_name=_LIBRARY, timeout=client.TIMEOUT.read).location
+        told = get_hf_file_metadata(self._url, library_name=_LIBRARY, timeout=client.TIMEOUT.read)
+        if self._sha256 is not None and told.etag is not None and len(told.etag) == 64 and told.etag != self._sha256:
+            raise UserError(
+                f"The Hub now holds another content of {self.what} (SHA-256 {told.etag[:12]}…); run the step that listed its hash again."
+            )
+        return told.location
 
     def headers(self, address: str) -> dict[str, str]:
         """Those of a request: the user's token goes to the Hub alone, never to the storage."""
@@ -118,10 +124,12 @@ class Ranges:
         repository: ``owner/name``.
         commit: the pinned commit, never a branch.
         kind: what the repository holds.
+        hashes: SHA-256 by name of file, where known; a file that the Hub gives another one for is refused.
     """
 
-    def __init__(self, repository: str, commit: str, kind: Kind = "models"):
+    def __init__(self, repository: str, commit: str, kind: Kind = "models", hashes: Mapping[str, str | None] | None = None):
         self._of: tuple[str, str, Kind] = repository, commit, kind
+        self._hashes = hashes or {}
         self._files: dict[str, _File] = {}
 
     def fetch(self, parts: Iterable[Part], deliver: Callable[[int, bytes], None]) -> None:
@@ -146,7 +154,7 @@ class Ranges:
                     if part is None:
                         return
                     if part.name not in self._files:
-                        self._files[part.name] = _File(repository, commit, part.name, kind)
+                        self._files[part.name] = _File(repository, commit, part.name, kind, self._hashes.get(part.name))
                 try:
                     data = self._files[part.name].read(part.start, part.stop)
                     with handing:

@@ -72,7 +72,7 @@ class HubShards:
     def _ranges(self) -> Ranges:
         from trajectories.hub.ranges import Ranges
 
-        return Ranges(self._repository, self._revision, "datasets")
+        return Ranges(self._repository, self._revision, "datasets", {shard["name"]: shard["sha256"] for shard in self._shards})
 
     def read(self, ranges: Sequence[tuple[int, int]], out: memoryview) -> None:
         """As :meth:`trajectories.orders.sources.Source.read`; ranges near each other share a request (:func:`joined`)."""
