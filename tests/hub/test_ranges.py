@@ -90,6 +90,21 @@ def test_a_server_that_stays_down_is_one_sentence_and_the_other_parts_are_not_as
     assert len(hub.asked("^/storage/")) <= 5 * ranges.CONNECTIONS
 
 
+def test_after_a_failure_the_same_object_can_be_asked_again(hub: LoopbackHub, commit: str, waits: list[float]) -> None:
+    files, found = ranges.Ranges(NAME, commit, "datasets"), []
+    hub.misbehave("status", "/resolve/", times=5, status=500)
+    with pytest.raises(UserError, match="5 times in a row"):
+        files.fetch([ranges.Part("a.bin", 0, 10)], lambda number, data: found.append(data))
+    files.fetch([ranges.Part("a.bin", 0, 10)], lambda number, data: found.append(data))
+    assert found == [CONTENT["a.bin"][:10]]
+
+
+def test_an_address_that_leads_nowhere_is_one_sentence(commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges._File, "_ask", lambda self: "http://storage:port/")
+    with pytest.raises(UserError, match="leads nowhere"):
+        read(commit)
+
+
 def test_a_server_that_ignores_ranges_is_refused_before_its_body_is_read(hub: LoopbackHub, commit: str) -> None:
     hub.misbehave("no-range", "^/storage/", times=float("inf"))
     with pytest.raises(UserError, match="ignores ranges"):

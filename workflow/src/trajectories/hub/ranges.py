@@ -45,18 +45,18 @@ class _File:
         self._sha256 = sha256
         self._lock = threading.Lock()
         self._address: str | None = None
-        self._failed: UserError | None = None
+        self.failed: UserError | None = None
 
     def address(self, refused: str | None = None) -> str:
         """The storage's address; asked of the Hub if not known yet, or if the one known is the one that was refused."""
         with self._lock:
-            if self._failed is not None:
-                raise self._failed
+            if self.failed is not None:
+                raise self.failed
             if self._address is None or self._address == refused:
                 try:
                     self._address = client.patiently(self._ask, self.what)
                 except UserError as error:
-                    self._failed = error
+                    self.failed = error
                     raise
             return self._address
 
@@ -84,8 +84,8 @@ class _File:
         attempt, refused = 1, None
         while len(found) < stop - start:
             before = len(found)
-            address = self.address(refused)
             try:
+                address = self.address(refused)
                 self._append(found, address, start, stop)
                 if len(found) < stop - start:
                     raise httpx2.RemoteProtocolError(f"{len(found)} of {stop - start} bytes")
@@ -95,6 +95,8 @@ class _File:
                     refused, attempt = address, attempt + 1
                 else:
                     attempt = client.next_attempt(error, attempt, len(found) > before, self.what)
+            except (httpx2.RequestError, httpx2.InvalidURL) as error:
+                raise UserError(f"The address that the Hub gives for {self.what} leads nowhere; check HF_ENDPOINT.") from error
         return bytes(found)
 
     def _append(self, found: bytearray, address: str, start: int, stop: int) -> None:
@@ -145,6 +147,7 @@ class Ranges:
         """
         lock, handing, stop = threading.Lock(), threading.Lock(), threading.Event()
         waiting: Iterator[tuple[int, Part | None]] = enumerate(parts)
+        self._files = {name: file for name, file in self._files.items() if file.failed is None}
         repository, commit, kind = self._of
 
         def work(_: int) -> None:
