@@ -21,6 +21,8 @@ from trajectories.errors import UserError
 
 LARGEST = 8 << 30
 """Most bytes of all orders' rows that are kept; beyond it, those that have not been used for the longest time go."""
+_TRIM_EVERY = 50
+"""Files written by one process until it looks again how large the whole has become."""
 _INDEX = np.dtype([("row", "<i8"), ("digest", "u1", 16)])
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class RowCache:
     def __init__(self, folder: Path, row_tokens: int):
         self._folder, self._width = Path(folder), row_tokens * 2
         self._known: dict[str, tuple[np.ndarray, int]] = {}
-        self._complained = False
+        self._written, self._complained = 0, False
 
     def take(self, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
         """Copy the rows that are kept to their places in ``out``; returns which these are.
@@ -59,7 +61,7 @@ class RowCache:
             if not len(here):
                 continue
             try:
-                with open(self._folder / name, "rb") as file:
+                with open(self._folder / name, "rb", buffering=0) as file:
                     for i in here.tolist():
                         file.seek(base + int(at[i]) * self._width)
                         place = places[i * self._width : (i + 1) * self._width]
@@ -89,7 +91,9 @@ class RowCache:
             with tables.replacing(self._folder / name) as temporary, open(temporary, "wb") as file:
                 np.save(file, index, allow_pickle=False)
                 file.write(view)
-            _trim(self._folder.parent)
+            if self._written % _TRIM_EVERY == 0:
+                _trim(self._folder.parent)
+            self._written += 1
         except (UserError, OSError) as error:
             if not self._complained:
                 log.warning("Rows read from the Hub are not kept for later runs (%s)", str(error).rstrip("."))
