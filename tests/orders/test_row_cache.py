@@ -117,6 +117,7 @@ def test_the_rows_that_were_used_last_stay_when_there_are_too_many(kept: Path, m
             os.utime(file, (i, i))
     size = sum(f.stat().st_size for f in kept.glob("*/*"))
     monkeypatch.setattr(row_cache, "LARGEST", size + 10)
+    monkeypatch.setattr(row_cache, "_TRIM_EVERY", 1)
     out = np.zeros((10, 33), np.uint16)
     caches[0].take(np.arange(10), out)
     caches[1].put(np.arange(20, 30), ROWS[20:30])
