@@ -60,33 +60,6 @@ class Machine:
     steps: tuple[int, ...] | None = None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="trajectories", description="What language models learn, when in training, and how that changes with scale."
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
-    for verb, (targets, text) in VERBS.items():
-        sub = verbs.add_parser(verb, help=text, description=text)
-        for target in targets:
-            sub.add_argument(target, type=int if target == "step" else str)
-        what = sub.add_mutually_exclusive_group()
-        what.add_argument("--config", type=Path, default=CONFIG, help="configuration (default: config.yaml)")
-        if verb not in FOR_PEOPLE:
-            what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
-        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
-        sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
-        sub.add_argument("--data-dir", type=Path)
-        sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
-        sub.add_argument("--batch-tokens", type=int)
-        sub.add_argument("--threads", type=int, default=1)
-        sub.add_argument("--experiments", help="comma-separated experiments that share a loaded checkpoint")
-        sub.add_argument("--steps", help="comma-separated steps of the run")
-        if verb == "batch":
-            _batch_options(sub)
-    return parser
-
-
 def _batch_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which batch, and how it is shown")
     group.add_argument("--suite", help="suite (default: the configuration's)")
@@ -125,13 +98,41 @@ def _batch(args: argparse.Namespace) -> None:
     batch.run(suite, Layout(Path(chosen.results) / suite.name), data_dir, args)
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trajectories", description="What language models learn, when in training, and how that changes with scale."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+    for verb, (targets, text) in VERBS.items():
+        sub = verbs.add_parser(verb, help=text, description=text)
+        for target in targets:
+            sub.add_argument(target, type=int if target == "step" else str)
+        if verb == "batch":
+            _batch_options(sub)
+        what = sub.add_mutually_exclusive_group()
+        what.add_argument("--config", type=Path, default=CONFIG, help="configuration (default: config.yaml)")
+        if verb not in FOR_PEOPLE:
+            what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
+        sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
+        sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
+        sub.add_argument("--data-dir", type=Path)
+        sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
+        sub.add_argument("--batch-tokens", type=int)
+        sub.add_argument("--threads", type=int, default=1)
+        sub.add_argument("--experiments", help="comma-separated experiments that share a loaded checkpoint")
+        sub.add_argument("--steps", help="comma-separated steps of the run")
+    return parser
+
+
 def _run(args: argparse.Namespace) -> None:
-    if args.verb == "batch":
-        return _batch(args)
     from trajectories import recipes
     from trajectories.layout import Layout
     from trajectories.recipes import Settings
 
+    if args.verb == "batch":
+        _batch(args)
+        return
     targets = {name: getattr(args, name) for name in VERBS[args.verb][0]}
     machine = Machine(
         device=args.device or "auto",
