@@ -12,6 +12,7 @@ from trajectories.experiments.knowledge.stimuli.arithmetic import NUMBER
 from trajectories.suites import Suite
 
 STEPS, SLOPE = (0, 100, 400, 1000), 1.5
+ANSWERS = (1001, 1002, 1003, 1004, 1005)
 RELATIONS, SUBJECTS, OBJECTS, OFTEN = 5, 30, 10, (0, 1, 4, 16, 64, 256)
 
 
@@ -63,10 +64,17 @@ def counts(told: pd.DataFrame, shown: pd.DataFrame, numbers: np.ndarray) -> pd.D
         both = pd.DataFrame({"term": told["subject"], "other": told["object"], "count": met})
         single = [both.groupby(name)["count"].sum().rename_axis("term").reset_index().assign(other="") for name in ("term", "other")]
         number = pd.DataFrame({"term": [NUMBER.format(n) for n in numbers], "other": "", "count": step * (100 - numbers)})
-        parts.append(pd.concat([both, *single, number]).assign(step=step))
+        answer = pd.DataFrame({"term": [NUMBER.format(n) for n in ANSWERS], "other": "", "count": step})
+        met = pd.DataFrame([(NUMBER.format(x), NUMBER.format(y), step * often(x, y) // 100) for x in numbers for y in ANSWERS])
+        parts.append(pd.concat([both, *single, number, answer, met.set_axis(["term", "other", "count"], axis=1)]).assign(step=step))
     assert not facts_of.index.duplicated().any()
     table = pd.concat(parts, ignore_index=True).assign(order="standard", stderr=0.0)
     return table[["order", "term", "other", "step", "count", "stderr"]]
+
+
+def often(x: int, y: int) -> int:
+    """In how many documents of 100 steps an operand stands with an answer."""
+    return int((0, 1, 10, 100, 1000)[(7 * x + 3 * y) % 5])
 
 
 def prompts(told: pd.DataFrame) -> pd.DataFrame:
@@ -88,11 +96,13 @@ def sums(numbers: np.ndarray, each: int = 20) -> pd.DataFrame:
     rows = [(x, i, k) for x in numbers for i in range(each) for k in (0, 4)]
     table = pd.DataFrame(rows, columns=["x1", "x2", "shots"])
     names = "arithmetic/plus/" + table["x1"].astype(str) + "/" + table["x2"].astype(str)
-    return table.assign(item_id=names + "/" + table["shots"].astype(str), part="arithmetic", pair_id=names, operation="plus", y=0)
+    table = table.assign(item_id=names + "/" + table["shots"].astype(str), part="arithmetic", pair_id=names, operation="plus")
+    return table.assign(y=[ANSWERS[i % len(ANSWERS)] for i in table["x2"]])
 
 
-def context(slope: float = SLOPE, gap: float = 0.4, arithmetic: bool = True, **settings: Any) -> AnalysisContext:
-    """A context whose log odds of a right answer rise by ``slope`` per tenfold count, and whose accuracy falls by ``gap`` over operands."""
+def context(slope: float = SLOPE, gap: float = 0.4, arithmetic: bool = True, together: float = 0.0, **settings: Any) -> AnalysisContext:
+    """A context whose log odds of a right answer rise by ``slope`` per tenfold count, and whose accuracy falls by ``gap`` over operands
+    and rises, in log odds, by ``together`` per tenfold number of documents with operand and answer."""
     chosen, told, numbers = suite(), facts(), np.arange(100)
     shown = exposures(told)
     counted = counts(told, shown, numbers)
@@ -111,7 +121,9 @@ def context(slope: float = SLOPE, gap: float = 0.4, arithmetic: bool = True, **s
             return measured
         own = table[table["part"] == "arithmetic"]
         chance = 0.3 + gap * (0.5 - own["x1"].astype(float) / 100)
-        hit = (random.random(len(own)) < chance).astype(int)
+        met = np.array([step * often(x, y) // 100 for x, y in zip(own["x1"].astype(int), own["y"].astype(int), strict=True)])
+        odds = np.log(chance / (1 - chance)) + together * (np.log10(1 + met) - 1.5)
+        hit = (random.random(len(own)) < 1 / (1 + np.exp(-odds))).astype(int)
         return pd.concat([measured, pd.DataFrame({"item_id": own["item_id"], "logprob": 0.0, "matched": hit, "n_tokens": 1})])
 
     steps = pd.DataFrame([(m.name, s, m.tokens(s)) for m in chosen.models for s in STEPS], columns=["model", "step", "tokens"])

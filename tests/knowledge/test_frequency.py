@@ -11,7 +11,7 @@ import pytest
 from knowledge.frequencies import SLOPE, STEPS, context, facts
 from scipy import special
 from trajectories.experiments.knowledge import frequency
-from trajectories.experiments.knowledge.frequency import GIVEN, OPERANDS, PRODUCED, TENFOLD
+from trajectories.experiments.knowledge.frequency import GIVEN, OPERANDS, PRODUCED, TENFOLD, TOGETHER
 from trajectories.experiments.knowledge.parts import frequency as part
 from trajectories.experiments.knowledge.sections import FrequencySettings
 from trajectories.findings import Findings
@@ -96,6 +96,20 @@ def test_frequent_operands_are_solved_more_often_as_planted(found: Findings) -> 
     assert (gaps["verdict"] == "supported").all()
     accuracy = pd.DataFrame(found.trajectories).query("metric == 'accuracy' and level == 'operation'")
     assert accuracy["value"].between(0.25, 0.35).all()
+
+
+def test_answers_met_with_their_operand_matter_where_that_is_planted_and_not_elsewhere(found: Findings) -> None:
+    made = Findings()
+    part.analyse(context(together=0.8), made)
+    planted, none = (table(f.claims).set_index(["id", "model"]).loc[[(TOGETHER, "large")]] for f in (made, found))
+    assert len(planted) == len(none) == 2
+    assert (planted["verdict"] == "supported").all()
+    assert ((planted["ci_low"] < 0.8) & (planted["ci_high"] > 0.8)).all()
+    assert ((none["ci_low"] < 0) & (none["ci_high"] > 0)).all()
+    assert (none["verdict"] != "supported").all()
+    course = pd.DataFrame(made.trajectories).query("metric == 'pair_frequency_slope'")
+    assert set(course["step"]) == set(STEPS[1:])
+    assert set(course["level"]) == {"operation"}
 
 
 def test_a_suite_without_counts_or_arithmetic_says_so_or_nothing() -> None:

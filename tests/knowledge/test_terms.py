@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from nano.conftest import plan
@@ -13,6 +12,7 @@ from tokenizers import Tokenizer
 from trajectories.experiments.knowledge.sections import ArithmeticSettings
 from trajectories.experiments.knowledge.settings import StimuliSettings
 from trajectories.experiments.knowledge.stimuli import arithmetic, terms
+from trajectories.experiments.knowledge.stimuli.arithmetic import NUMBER
 from trajectories.nano.corpus import build
 from trajectories.orders.terms import Terms
 from trajectories.stimuli import StimuliContext
@@ -82,7 +82,7 @@ def test_examples_are_solved_rightly_and_operands_are_counted_with_and_without_a
     for line in text.split("\n")[:-1]:
         words = line.removeprefix("Q:What is ").replace("? A:", "").split()
         assert int(words[3]) == (int(words[0]) * int(words[2]) if words[1] == "times" else int(words[0]) + int(words[2]))
-    assert found.terms["term"].nunique() == 20
+    assert set(found.terms["term"]) == {NUMBER.format(n) for n in {*range(20), *found.table["y"]}}
     assert {tokenizer.decode(list(ids)) for ids in found.terms.loc[found.terms["term"] == "number 17", "input_ids"]} == {"17", " 17"}
-    shown = {*zip(found.table["x1"], found.table["x2"], strict=True)}
-    assert len(found.together) == len({pair for pair in shown if np.diff(pair)[0] != 0})
+    shown = {(a, b) for other in ("x2", "y") for a, b in zip(found.table["x1"], found.table[other], strict=True) if a != b}
+    assert {*found.together.itertuples(index=False, name=None)} == {(NUMBER.format(a), NUMBER.format(b)) for a, b in shown}

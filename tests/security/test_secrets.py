@@ -18,6 +18,7 @@ from snakemake_logger_plugin_trajectories import state
 from trajectories import cli, download, tables
 from trajectories.errors import UserError
 from trajectories.hub import client
+from trajectories.orders.reader import open_order
 from trajectories.outside import plain
 
 PASSWORD = "swordfish-4711"
@@ -51,6 +52,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "suites" / "private.yaml").write_text(yaml.safe_dump(content))
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"suite": "private", "experiments": ["grammar"]}))
     monkeypatch.setenv("TRAJECTORIES_SUITES", str(tmp_path / "suites"))
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(client, "_sleep", lambda seconds: None)
@@ -117,14 +119,36 @@ def test_what_fails_gives_nothing_away(command: Command, monkeypatch: pytest.Mon
     assert not [secret for secret in SECRETS if secret in said], said
 
 
-@pytest.mark.parametrize(("status", "path"), [(403, "/datasets/"), (500, "paths-info"), (404, "/datasets/")])
-def test_an_order_that_cannot_be_indexed_gives_nothing_away(command: Command, monkeypatch: pytest.MonkeyPatch, status: int, path: str):
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_an_order_that_cannot_be_indexed_gives_nothing_away(command: Command, monkeypatch: pytest.MonkeyPatch, status: int):
     with private(LoopbackHub()) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        hub.misbehave("status", path, times=float("inf"), status=status)
+        hub.misbehave("status", "/datasets/", times=float("inf"), status=status)
         code, said = command("order", "rows")
     assert code == 1
     assert not [secret for secret in (*SECRETS, "Traceback") if secret in said], said
+
+
+@pytest.mark.parametrize("fault", [None, 401, 403, 500, "drop", "truncate"])
+def test_rows_that_are_read_by_range_give_nothing_away(
+    command: Command, here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: int | str | None
+):
+    with private(LoopbackHub()) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        assert command("order", "rows")[0] == 0
+        rows = open_order(here / "results" / "private" / "order" / "rows")
+        if fault is None:
+            assert rows[3].shape == (129,)
+        else:
+            kind, status = ("status", fault) if isinstance(fault, int) else (fault, 200)
+            hub.misbehave(kind, "^/storage/", times=float("inf"), status=status, after=10**6 if kind == "truncate" else 0)
+            with pytest.raises(UserError) as raised:
+                rows[3]
+            assert not [secret for secret in SECRETS if secret in str(raised.value)]
+    assert not [record.getMessage() for record in caplog.records if any(s in plain(record.getMessage()) for s in SECRETS)]
+    stored = [r for r in hub.requests if r.host.startswith("localhost")]
+    assert stored
+    assert {r.authorization for r in stored} == {None}
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import unicodedata
@@ -31,6 +32,14 @@ def _visible(character: str) -> str:
     if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode()
+
+
+class OneLine(logging.Formatter):
+    """One line per message, in the form of :func:`plain`."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The message with its line breaks as ``\\n``, which could pass for lines of another's."""
+        return plain(super().formatMessage(record)).replace("\n", "\\n")
 
 
 def inside(name: str) -> bool:

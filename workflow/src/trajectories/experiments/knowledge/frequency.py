@@ -15,6 +15,7 @@ from trajectories.statistics.claims import Claim, Result
 from trajectories.statistics.order_regression import Fit, design, firth_logistic
 
 PRODUCED, GIVEN, OPERANDS = "frequent-facts-produced", "frequent-facts-given-salience", "frequent-operands-solved"
+TOGETHER = "answers-met-with-operands"
 LOG_ODDS = "log odds ratio per tenfold frequency"
 TENFOLD = "position"
 """Name that :func:`trajectories.statistics.order_regression.design` gives the coefficient of its first argument."""
@@ -58,6 +59,18 @@ def claims(settings: FrequencySettings) -> dict[str, Claim]:
             "frequency_gap",
             "difference of accuracy",
             settings.gap_margin,
+            role="descriptive",
+        ),
+        declare(
+            TOGETHER,
+            "Problems whose answer training shows together with the first operand are solved more often (Razeghi et al. 2022).",
+            f"Among problems of one operation, the odds of the right answer rise by a factor above {factor:.2f} for each tenfold number of "
+            "documents that hold first operand and answer, given how often each of the two occurs.",
+            "Difficulty: given how often operand and answer occur, nothing is left; and where answers are short, both occur together by "
+            "chance.",
+            "pair_frequency_slope",
+            LOG_ODDS,
+            settings.margin,
             role="descriptive",
         ),
     ]

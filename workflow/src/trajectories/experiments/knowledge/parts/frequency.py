@@ -11,7 +11,7 @@ import pandas as pd
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.knowledge import frequency, scores
-from trajectories.experiments.knowledge.frequency import GIVEN, LOG_ODDS, OPERANDS, PRODUCED, TENFOLD, tenfold
+from trajectories.experiments.knowledge.frequency import GIVEN, LOG_ODDS, OPERANDS, PRODUCED, TENFOLD, TOGETHER, tenfold
 from trajectories.experiments.knowledge.stimuli.arithmetic import NUMBER
 from trajectories.experiments.knowledge.stimuli.prompts import SEEN
 from trajectories.experiments.knowledge.stimuli.terms import TOLD
@@ -132,10 +132,36 @@ def _arithmetic(context: AnalysisContext, model: str, stimuli: pd.DataFrame, cou
                 low, high = intervals.t_interval(result.estimate, result.stderr, result.df)
                 value = {"value": result.estimate, "stderr": result.stderr, "ci_low": low, "ci_high": high, "method": result.method}
                 found.trajectories.append(place | {"metric": "frequency_gap"} | value)
+            claims_here = step == final and context.model(model).parent is None
+            _met_together(context, place, problems, counts, claims_here, found)
             if step == final:
                 found.add("operands", *_operands(place, operands, count))
-                if context.model(model).parent is None:
-                    _gap_claim(context, place, operands, count, result, found)
+            if claims_here:
+                _gap_claim(context, place, operands, count, result, found)
+
+
+def _met_together(
+    context: AnalysisContext, place: dict[str, Any], problems: pd.DataFrame, counts: Counts, claims_here: bool, found: Findings
+) -> None:
+    """The slope of right answers on the documents that hold first operand and answer, given how often each occurs; by operand."""
+    first, answer = (problems[name].astype(int).map(NUMBER.format) for name in ("x1", "y"))
+    other = problems["y"] != problems["x1"]  # a number is no pair with itself
+    both, step = counts.at(place["step"], first[other], answer[other]), place["step"]
+    if both is None or len(np.unique(both)) < 2 or np.isnan(both).any():
+        return
+    named = {"operand named": counts.at(step, first[other]), "answer named": counts.at(step, answer[other])}
+    sample = {
+        "right": problems.loc[other, "right"].to_numpy(),
+        "frequency": tenfold(both),
+        "relation": problems.loc[other, "operation"].to_numpy(),
+        "subject": problems.loc[other, "x1"].to_numpy(),
+        "salience": {name: tenfold(values) for name, values in named.items() if values is not None},
+    }
+    claim, result = frequency.claims(context.settings.frequency)[TOGETHER], frequency.slope(**sample).result(TENFOLD)
+    found.trajectories += [line | {"level": "operation"} for line in _slope(place, result, claim.metric, place["group"], place["setting"])]
+    if claims_here:
+        found.claims.append(row(claim, result, place["model"], step, f"{place['group']}, {place['setting']}"))
+        found.calibrands.append(Calibrand(claim, place["model"], partial(frequency.simulated, **sample), objection(result), note=DRAWN))
 
 
 def _operands(place: dict[str, Any], operands: pd.DataFrame, count: np.ndarray) -> Iterator[dict[str, Any]]:

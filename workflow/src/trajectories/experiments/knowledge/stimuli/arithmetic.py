@@ -20,8 +20,8 @@ def stimuli(context: StimuliContext) -> Stimuli:
     The examples are other problems of the same operation, drawn for each problem; more of them begin with the fewer.
 
     Returns:
-        Items with ``operation, shots, x1, x2, y``, those of one problem under one ``pair_id``; the span is the answer. The operands are
-        counted, and in how many documents both stand.
+        Items with ``operation, shots, x1, x2, y``, those of one problem under one ``pair_id``; the span is the answer. Operands and answers
+        are counted, and in how many documents both operands stand, and the first one with the answer.
     """
     settings, random = context.settings.arithmetic, context.generator("knowledge arithmetic")
     numbers = np.arange(settings.largest + 1)
@@ -35,8 +35,8 @@ def stimuli(context: StimuliContext) -> Stimuli:
                 problem = {"operation": operation, "x1": int(x1), "x2": int(x2), "y": int(compute(x1, x2))}
                 rows += [problem | {"shots": k, "text": "\n".join([*solved[:k], _text(operation, x1, x2)])} for k in settings.shots]
     table, dropped = _items(pd.DataFrame(rows), context)
-    counted = terms.terms({NUMBER.format(n): str(n) for n in numbers}, context.tokenizer())
-    both = [(NUMBER.format(a), NUMBER.format(b)) for a, b in zip(table["x1"], table["x2"], strict=True)]
+    counted = terms.terms({NUMBER.format(n): str(n) for n in np.union1d(numbers, table["y"])}, context.tokenizer())
+    both = [(NUMBER.format(a), NUMBER.format(b)) for other in ("x2", "y") for a, b in zip(table["x1"], table[other], strict=True)]
     notes = [
         f"Arithmetic: {table['pair_id'].nunique():,} sums and products of numbers from 0 to {settings.largest}, asked after "
         f"{', '.join(map(str, settings.shots))} solved examples. An answer is right if greedy decoding gives all its tokens; digits that "
