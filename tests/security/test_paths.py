@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shlex
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from hub.server import LoopbackHub
 from hub.tiny import NAME, TOKEN, Workplace, checkpoint, suite_of
 from published.archives import COMMIT, Archives, archive, serving
-from trajectories import config, download, memorized_rows, published, suites, tables
+from trajectories import cli, config, download, memorized_rows, published, recipes, suites, tables
 from trajectories.errors import UserError
 from trajectories.hub import client
 from trajectories.outside import inside
@@ -305,6 +306,13 @@ def test_a_suite_s_file_that_is_made_to_harm_is_one_short_sentence(text: str, tm
 def test_a_folder_of_results_that_means_something_to_snakemake_is_refused(folder: str):
     with pytest.raises(UserError, match="results"):
         config.resolve({"experiments": ["grammar"], "results": folder})
+
+
+@pytest.mark.parametrize("folder", ["-x", "--threads=9", "a b", "$(touch x)\n'\""])
+def test_a_folder_of_data_is_one_word_whatever_its_name(folder: str):
+    resolved = config.resolve({"suite": "nano", "experiments": ["grammar"], "data_dir": folder})
+    line = shlex.join(recipes.machine_options(resolved))
+    assert cli._parser().parse_args(["report", "--recipe", "x", *shlex.split(line)]).data_dir == Path(folder)
 
 
 # published results and lists of rows

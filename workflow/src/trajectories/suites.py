@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from trajectories import bounded_yaml
 from trajectories.errors import UserError, nearest, require_known
 from trajectories.outside import inside
 
@@ -347,25 +348,6 @@ def _brief(value: Any) -> str:
 
 
 _LISTS = ("anomalies", "notes")
-MOST_VALUES = 200_000
-"""Values in a suite's file, those that an alias repeats included; Pythia's has some hundreds."""
-
-
-class _Bounded(yaml.SafeLoader):
-    """Refuses a text whose aliases or nesting would fill the memory."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        root = super().get_single_node()
-        waiting, seen = [root], 0
-        while waiting:
-            node, seen = waiting.pop(), seen + 1
-            if seen > MOST_VALUES:
-                raise yaml.YAMLError(f"more than {MOST_VALUES:,} values")
-            if isinstance(node, yaml.SequenceNode):
-                waiting += node.value
-            elif isinstance(node, yaml.MappingNode):
-                waiting += [part for pair in node.value for part in pair]
-        return root
 
 
 def _merged(model: dict[str, Any], defaults: dict[str, Any], sizes: dict[str, Any], where: str) -> dict[str, Any]:
@@ -418,11 +400,9 @@ def parse(text: str, name: str, where: str) -> Suite:
         UserError: the text is no YAML, or does not fit the schema.
     """
     try:
-        content = _Bounded(text).get_single_data()
+        content = bounded_yaml.load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{where} is no valid YAML: {yaml_problem(error)}.") from error
-    except (RecursionError, ValueError) as error:  # a date or a number that is none, or nesting without end
-        raise UserError(f"{where} is no valid YAML: {type(error).__name__}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{where} should hold a mapping of keys.")
     for key, kind in {"models": list, "defaults": dict, "sizes": dict, "orders": dict}.items():
