@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -235,6 +237,26 @@ def test_a_log_line_stays_one_line(command: Command, monkeypatch: pytest.MonkeyP
     code, said = command("audit", "pythia-70m")
     assert code == 0
     assert r"a name\nPROGRESS forged 1/1 step 0\r\x1b[2J(token)" in said
+
+
+def test_names_of_published_results_move_no_cursor(command: Command, here: Path):
+    """The log names files of steps that the suite does not list, and those that repeat another's results."""
+    content = suite_of([1], published=["in"]).model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    results = {"repository": "owner/name", "commit": "0" * 40, "root": "evals", "tasks": ["*"]}
+    (here / "suites" / "strange.yaml").write_text(yaml.safe_dump(content | {"source": "published", "published": results}))
+    (here / "config.yaml").write_text(yaml.safe_dump({"suite": "strange", "experiments": ["knowledge"], "data_dir": str(here / "data")}))
+    folder = here / "data" / "name" / "evals" / "in"
+    folder.mkdir(parents=True)
+    task = "\x1b[2J</script>\u202e$(touch x)"
+    for name in ("a step1", "b\x1b]0;x\x07 step1", "\nPROGRESS forged 9 of 9\n step7"):
+        (folder / f"{name}.json").write_text(json.dumps({"results": {task: {"acc": 0.5}}}))
+    code, said = command("published", "pythia-70m")
+    assert code == 0, said
+    assert task in set(tables.read_table(here / "results" / "strange" / "published" / "pythia-70m.parquet")["task"])
+    assert r"b\x1b]0;x\x07 step1" in said
+    assert r"\nPROGRESS forged" in said
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", said)
+    assert not [line for line in said.splitlines() if line.startswith("PROGRESS forged")]
 
 
 def test_the_display_shows_no_control_character_of_a_log(tmp_path: Path):

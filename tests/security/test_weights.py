@@ -109,7 +109,7 @@ def test_a_pickle_with_a_payload_is_refused_and_does_not_run(extract, marker: Pa
         if form == "torch":
             torch.save(Payload(marker), path)
         elif form == "pickle":
-            path.write_bytes(pickle.dumps(Payload(marker)))
+            path.write_bytes(pickle.dumps(Payload(marker), protocol=2))
         else:
             torch.save({**torch.load(path, weights_only=True), "gpt_neox.extra": Payload(marker)}, path)
 
