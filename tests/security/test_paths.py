@@ -292,9 +292,13 @@ def test_a_revision_s_pattern_is_text_around_a_step(pattern: str):
         "title: !!python/object/apply:os.system ['touch x']",
         "title: 2001-99-99",
         SUITE.replace("steps: [1, 4]", "steps: [{start: 0, stop: 1000000000000000, every: 1}]"),
+        SUITE.replace("steps: [1, 4]", "steps: [" + "{start: 0, stop: 90000, every: 1}, " * 2000 + "1]"),
+        SUITE.replace(
+            "[a/b]}", "[a/b], anomalies: [{steps: [{start: 0, stop: 1000000000000000, every: 1}], kind: missing, detail: d, source: s}]}"
+        ),
         "models: " + "x" * 10_000,
     ],
-    ids=["laughs", "circle", "merges", "deep", "object", "date", "steps", "long"],
+    ids=["laughs", "circle", "merges", "deep", "object", "date", "steps", "spans", "anomaly", "long"],
 )
 def test_a_suite_s_file_that_is_made_to_harm_is_one_short_sentence(text: str, tmp_path: Path):
     with pytest.raises(UserError) as raised:

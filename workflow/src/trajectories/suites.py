@@ -63,15 +63,11 @@ class Span(Strict):
     stop: int = Field(ge=0, description="Last step, included if the distance meets it.")
     every: int = Field(gt=0, description="Distance between steps.")
 
-    @model_validator(mode="after")
-    def _few(self) -> Span:
-        if (self.stop - self.start) // self.every > MOST_STEPS:
-            raise ValueError(f"a span of more than {MOST_STEPS:,} steps")
-        return self
-
 
 def expand_steps(steps: list[int | Span]) -> list[int]:
-    """The steps that a list of single steps and spans stands for, ascending and without repeats."""
+    """The steps that a list of single steps and spans stands for, ascending and without repeats; ValueError for more than there can be."""
+    if sum(1 if isinstance(entry, int) else max(0, entry.stop - entry.start) // entry.every + 1 for entry in steps) > MOST_STEPS:
+        raise ValueError(f"more than {MOST_STEPS:,} steps")
     found: set[int] = set()
     for entry in steps:
         found |= {entry} if isinstance(entry, int) else set(range(entry.start, entry.stop + 1, entry.every))
@@ -88,6 +84,11 @@ class Anomaly(Strict):
     )
     detail: str = Field(description="What is wrong, in one sentence.")
     source: str = Field(description="Where this is known from.")
+
+    @model_validator(mode="after")
+    def _few(self) -> Anomaly:
+        expand_steps(self.steps or [])
+        return self
 
     @property
     def expanded(self) -> list[int] | None:
