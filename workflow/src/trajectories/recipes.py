@@ -211,4 +211,6 @@ def machine_options(resolved: Resolved) -> list[str]:
         options += ["--data-dir", config.data_dir]
     if not config.keep_checkpoints:
         options += ["--discard-checkpoints"]
+    if config.weights_disk_gb is not None:
+        options += ["--weights-disk-gb", repr(config.weights_disk_gb)]
     return options
