@@ -79,13 +79,13 @@ def weights(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def first(workplace: tuple[Path, Run], served: LoopbackHub) -> Path:
-    """One experiment, on a Hub that cuts a body short, asks to wait and fails once; weights are not kept."""
+    """One experiment, on a Hub that cuts a body short, asks to wait and fails once; weights have room for one checkpoint."""
     folder, snakemake = workplace
     served.misbehave("status", r"/refs$", status=429, retry_after="1")
     served.misbehave("status", r"^/storage/.*/model", status=500, retry_after="1")
     served.misbehave("truncate", r"^/storage/.*/pytorch_model\.bin", after=10_000)
     served.misbehave("corrupt", r"^/storage/.*/model-00001-of")
-    done = snakemake(f"results/{NAME}/claims/grammar.parquet", experiments=["grammar"], keep_checkpoints=False)
+    done = snakemake(f"results/{NAME}/claims/grammar.parquet", experiments=["grammar"], weights_disk_gb=0.0003)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results" / NAME
 
