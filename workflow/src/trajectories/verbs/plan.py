@@ -107,7 +107,7 @@ def _time(resolved: Resolved, layout: Layout) -> Iterator[str]:
         least = work / costs.PEAK / 3600
         text = (
             f"Extraction: {each:,} tokens shown to each of {checkpoints:,} checkpoints are {work:.2g} floating-point operations; an NVIDIA "
-            f"A100 at its peak ({costs.PEAK / 1e12:.0f} × 10¹² a second, data sheet) would need {least:.2g} hours, a run several times that."
+            f"A100 at its peak ({costs.PEAK / 1e12:.0f} × 10¹² a second, data sheet) would need {least:.2g} hours, a run more."
         )
     yield f"{text} For hours as measured, run one checkpoint of each size first (`--config steps=[...]`)."
 
