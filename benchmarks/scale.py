@@ -2,7 +2,8 @@
 
 Takes a made-up suite on the Hub of 16 models with 154 checkpoints each (all of Pythia), and multiples of it; runs Snakemake dry on
 nothing (all jobs are to be planned), and for real on finished results (nothing is to be done), which are faked: empty files, written in the
-sequence in which jobs would have made them. Prints a line per size, then the exponents of growth: 1 is in proportion, 2 quadratic.
+sequence in which jobs would have made them. Prints a line per size with seconds of
+processor time, then the exponents of growth: 1 is in proportion, 2 quadratic.
 """
 
 from __future__ import annotations
@@ -74,14 +75,15 @@ def fake(run: config.Resolved) -> int:
 
 
 def snakemake(folder: Path, *options: str) -> tuple[float, float, str]:
-    """Seconds, largest memory of any run so far in MB, and what was said."""
-    begun = time.perf_counter()
+    """Seconds of processor time, largest memory of any run so far in MB, and what was said."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [str(Path(sys.executable).with_name("snakemake")), "--cores", "2", "--quiet", "rules", *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
-    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000, done.stdout + done.stderr
+    return seconds, after.ru_maxrss / 1000, done.stdout + done.stderr
 
 
 def main() -> int:

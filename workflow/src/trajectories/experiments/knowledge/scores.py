@@ -135,7 +135,8 @@ class Record:
     def last(self) -> Record:
         """The same record with its last checkpoint alone."""
         names = ("steps", "tokens", "raw", "adjusted", "rank", "chosen", "greedy", "lens")
-        ends: dict[str, Any] = {name: None if getattr(self, name) is None else getattr(self, name)[-1:] for name in names}
+        # copies, since a view would hold all checkpoints in memory
+        ends: dict[str, Any] = {name: None if getattr(self, name) is None else getattr(self, name)[-1:].copy() for name in names}
         return replace(self, **ends)
 
     @cached_property

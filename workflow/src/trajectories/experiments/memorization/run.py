@@ -67,7 +67,8 @@ class Run:
 
     def last(self) -> Run:
         """The same run with its last checkpoint alone."""
-        return replace(self, steps=self.steps[-1:], outcomes={name: values[:, -1:] for name, values in self.outcomes.items()})
+        # copies, since a view would hold all checkpoints in memory
+        return replace(self, steps=self.steps[-1:], outcomes={name: values[:, -1:].copy() for name, values in self.outcomes.items()})
 
     def panel(self, step: int, kind: str = "row") -> pd.DataFrame:
         """One line per item of a kind (``row``, ``canary`` or ``never``) with what the checkpoint of a step had seen of it.
