@@ -2,8 +2,8 @@
 
 Takes a made-up suite on the Hub of 16 models with 154 checkpoints each (all of Pythia), and multiples of it; runs Snakemake dry on
 nothing (all jobs are to be planned), and for real on finished results (nothing is to be done), which are faked: empty files, written in the
-sequence in which jobs would have made them. Prints a line per size with seconds of
-processor time, then the exponents of growth: 1 is in proportion, 2 quadratic.
+sequence in which jobs would have made them. Prints a line per size with seconds of processor time, then the
+exponents of growth: 1 is in proportion, 2 quadratic.
 """
 
 from __future__ import annotations
