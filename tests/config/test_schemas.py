@@ -20,20 +20,21 @@ def test_the_schema_files_are_current() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale: run python -m trajectories.schemas"
 
 
-def test_the_readmes_table_of_keys_is_current() -> None:
-    if not schemas.README.exists() or schemas.BEGIN not in schemas.README.read_text(encoding="utf-8"):
-        pytest.skip("the README has no table of keys")
-    text = schemas.README.read_text(encoding="utf-8")
-    assert schemas.with_reference(text) == text, "run python -m trajectories.schemas --readme"
+@pytest.mark.parametrize("block", schemas.BLOCKS)
+def test_the_readmes_tables_are_current(block: str) -> None:
+    text = schemas.README.read_text(encoding="utf-8") if schemas.README.exists() else ""
+    if f"<!-- {block}:begin -->" not in text:
+        pytest.skip(f"the README has no such table: {block}")
+    assert schemas.with_table(text, block) == text, "run python -m trajectories.schemas --readme"
 
 
-def test_the_table_stands_between_its_markers_and_nothing_else_changes() -> None:
-    text = f"# A\n{schemas.BEGIN}\nold\n{schemas.END}\n# B\n"
-    found = schemas.with_reference(text)
-    assert found == f"# A\n{schemas.BEGIN}\n{schemas.reference()}{schemas.END}\n# B\n"
-    assert schemas.with_reference(found) == found
+def test_a_table_stands_between_its_markers_and_nothing_else_changes() -> None:
+    text = "# A\n<!-- config:begin -->\nold\n<!-- config:end -->\n# B\n"
+    found = schemas.with_table(text, "config")
+    assert found == f"# A\n<!-- config:begin -->\n{schemas.reference()}<!-- config:end -->\n# B\n"
+    assert schemas.with_table(found, "config") == found
     with pytest.raises(UserError, match=r"README\.md has no"):
-        schemas.with_reference("# A\n")
+        schemas.with_table("# A\n", "config")
 
 
 def test_the_table_has_a_row_for_every_key() -> None:

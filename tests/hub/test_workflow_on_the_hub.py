@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ import yaml
 from hub import miniature
 from hub.miniature import DUPLICATE, MISSING, MODEL, NAME, ORDER, PICKLED, SHARDED, STEPS
 from hub.server import LoopbackHub
-from trajectories import tables
+from trajectories import costs, tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflow-on-the-hub")]
 
@@ -79,13 +80,13 @@ def weights(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def first(workplace: tuple[Path, Run], served: LoopbackHub) -> Path:
-    """One experiment, on a Hub that cuts a body short, asks to wait and fails once; weights are not kept."""
+    """One experiment, on a Hub that cuts a body short, asks to wait and fails once; weights have room for one checkpoint."""
     folder, snakemake = workplace
     served.misbehave("status", r"/refs$", status=429, retry_after="1")
     served.misbehave("status", r"^/storage/.*/model", status=500, retry_after="1")
     served.misbehave("truncate", r"^/storage/.*/pytorch_model\.bin", after=10_000)
     served.misbehave("corrupt", r"^/storage/.*/model-00001-of")
-    done = snakemake(f"results/{NAME}/claims/grammar.parquet", experiments=["grammar"], keep_checkpoints=False)
+    done = snakemake(f"results/{NAME}/claims/grammar.parquet", experiments=["grammar"], weights_disk_gb=0.0003)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "results" / NAME
 
@@ -145,6 +146,19 @@ def test_then_nothing_is_to_be_done(second, workplace):
     _, snakemake = workplace
     done = snakemake("-n", keep_checkpoints=False)
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_plan_counts_the_jobs_and_says_that_all_is_there(second, workplace, made, served):
+    folder, snakemake = workplace
+    said = snakemake("-n", "--forceall", keep_checkpoints=False).stdout
+    planned = dict(re.findall(r"^(\w+) +(\d+)$", said, re.MULTILINE))
+    printed = command(folder, made, served, [str(BIN / "trajectories"), "plan"]).stdout
+    rows = re.findall(r"^(\w+) +(\d+) +(\d+)$", printed, re.MULTILINE)
+    assert {rule: jobs for rule, jobs, _ in rows if rule != "all"} == {r: n for r, n in planned.items() if r not in ("all", "total")}
+    assert all(jobs == there for _, jobs, there in rows)
+    audited = tables.read_table(folder / "results" / NAME / "audit.parquet")["files"]
+    size = sum(f["size"] for files in audited for f in json.loads(files).values())
+    assert f"Weights to download: {costs.size(size)} (as the audit lists them)" in printed
 
 
 def test_no_log_holds_an_address_that_opens_a_file(first, second):

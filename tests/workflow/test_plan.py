@@ -1,10 +1,12 @@
 """``trajectories plan``: for people, before anything is run."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from trajectories.cli import main
+from workflow.flow import Flow
 
 
 @pytest.fixture
@@ -41,3 +43,28 @@ def test_a_plan_knows_no_recipe(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["plan", "--recipe", "x.json"])
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"models": ["mini-s-swapped"]}, {"suite": "pythia", "models": ["pythia-70m", "pythia-12b"], "steps": [0, 1000]}],
+    ids=["trained", "hub"],
+)
+def test_the_jobs_are_those_that_snakemake_plans(unrun: Flow, keys: dict):
+    unrun.configure(**keys)
+    try:
+        said = unrun.snakemake("-n")
+        printed = unrun.command("plan").stdout
+    finally:
+        unrun.configure()
+    assert said.returncode == 0, said.stdout[-3000:]
+    planned: dict[str, int] = {}
+    # the table stands there twice
+    for rule, jobs in dict(re.findall(r"^(\w[\w.-]*) +(\d+)$", said.stdout, re.MULTILINE)).items():
+        name = "train" if rule.startswith("train_") else rule
+        planned[name] = planned.get(name, 0) + int(jobs)
+    rows = {rule: (int(jobs), int(there)) for rule, jobs, there in re.findall(r"^(\w+) +(\d+) +(\d+)$", printed, re.MULTILINE)}
+    assert planned.pop("all") == 1
+    assert planned.pop("total") - 1 == rows.pop("all")[0]
+    assert {rule: jobs for rule, (jobs, _) in rows.items()} == planned
+    assert {there for _, there in rows.values()} == {0}

@@ -47,6 +47,7 @@ class Machine:
         device: ``auto``, ``cpu`` or ``cuda``.
         data_dir: local copies of the public data sets, or None.
         keep_checkpoints: keep fetched weights after extraction.
+        weights_disk: bytes of disk that fetched weights may take, None for no bound; with one they are not kept.
         batch_tokens: tokens of one batch of extraction, padding included.
         threads: CPU threads of this job.
         experiments: all experiments of the run, so that one load of a checkpoint serves them all.
@@ -56,6 +57,7 @@ class Machine:
     device: str = "auto"
     data_dir: Path | None = None
     keep_checkpoints: bool = True
+    weights_disk: int | None = None
     batch_tokens: int = 16384
     threads: int = 1
     experiments: tuple[str, ...] = ()
@@ -120,11 +122,16 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
         sub.add_argument("--data-dir", type=Path)
         sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
+        sub.add_argument("--weights-disk-gb", type=float, help="most disk that fetched weights may take; they are removed after extraction")
         sub.add_argument("--batch-tokens", type=int)
         sub.add_argument("--threads", type=int, default=1)
         sub.add_argument("--experiments", help="comma-separated experiments that share a loaded checkpoint")
         sub.add_argument("--steps", help="comma-separated steps of the run")
     return parser
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -139,7 +146,8 @@ def _run(args: argparse.Namespace) -> None:
     machine = Machine(
         device=args.device or "auto",
         data_dir=args.data_dir,
-        keep_checkpoints=not args.discard_checkpoints,
+        keep_checkpoints=not args.discard_checkpoints and args.weights_disk_gb is None,
+        weights_disk=_bytes(args.weights_disk_gb),
         batch_tokens=args.batch_tokens or 16384,
         threads=args.threads,
         experiments=tuple(args.experiments.split(",")) if args.experiments else (),
@@ -153,10 +161,12 @@ def _run(args: argparse.Namespace) -> None:
             importlib.import_module(f"trajectories.verbs.{args.verb}").run(resolved)
             return
         c = resolved.config
+        bound = args.weights_disk_gb or c.weights_disk_gb
         machine = Machine(
             device=args.device or c.device,
             data_dir=args.data_dir or (Path(c.data_dir) if c.data_dir else None),
-            keep_checkpoints=c.keep_checkpoints and not args.discard_checkpoints,
+            keep_checkpoints=c.keep_checkpoints and not args.discard_checkpoints and bound is None,
+            weights_disk=_bytes(bound),
             batch_tokens=args.batch_tokens or c.batch_tokens,
             threads=args.threads,
             experiments=tuple(resolved.experiments),

@@ -28,6 +28,12 @@ class Base(Strict):
     results: str = Field("results", description="Folder of all outputs.")
     seed: int = Field(1, ge=0, description="Seed of sampling, bootstrap, permutations and simulations (not of training).")
     keep_checkpoints: bool = Field(True, description="Keep fetched weights; `false` removes a checkpoint's once everything is extracted.")
+    weights_disk_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Most disk, in 10⁹ bytes, that fetched weights may take, parts of files included; with it a checkpoint's weights come "
+        "when there is room for them, and go once everything is extracted.",
+    )
     batch_tokens: int = Field(
         16384, gt=0, description="Most tokens, padding included, in one batch of extraction; halved when memory runs out."
     )

@@ -52,8 +52,8 @@ class Settings:
 
 def _pruned(suite: Suite, models: list[str] | None = None, orders: list[str] | None = None, keep: Collection[str] = ()) -> dict[str, Any]:
     """The suite as JSON-able values with only the named models and orders; prose and other parts are kept only if named in ``keep``."""
-    full = suite.model_dump(mode="json")
-    chosen = [m for m in full["models"] if models is None or m["name"] in models]
+    full = suite.model_dump(mode="json", exclude={"models"})
+    chosen = [m.model_dump(mode="json") for m in suite.models if models is None or m.name in models]
     if "prose" not in keep:
         for m in chosen:
             m["anomalies"], m["notes"] = (m["anomalies"] if "anomalies" in keep else []), []
@@ -83,7 +83,7 @@ def content(  # noqa: PLR0912 (a branch per verb)
     """
     suite, config = resolved.suite, resolved.config
     names = [m.name for m in resolved.models]
-    steps = {name: resolved.steps(name) for name in names}
+    steps = {name: resolved.steps(name) for name in names} if verb in (_ANALYSE, "report") else {}
     roots = [f"trajectories.verbs.{verb}"]
     if experiment is not None and verb in (_STIMULI, _ANALYSE, _FIGURES):
         roots.append(experiments.module(experiment, verb))
@@ -211,4 +211,6 @@ def machine_options(resolved: Resolved) -> list[str]:
         options += [f"--data-dir={config.data_dir}"]  # one word, or a name that begins with a dash is taken for an option
     if not config.keep_checkpoints:
         options += ["--discard-checkpoints"]
+    if config.weights_disk_gb is not None:
+        options += ["--weights-disk-gb", repr(config.weights_disk_gb)]
     return options

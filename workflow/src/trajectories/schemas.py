@@ -1,23 +1,23 @@
-"""JSON schemas of ``config.yaml`` and of the suites, and the README's table of keys, all made from the pydantic models.
+"""JSON schemas of ``config.yaml`` and of the suites, and the README's tables of keys and of suites, made from the models and the suites.
 
-``python -m trajectories.schemas`` writes ``workflow/schemas/*.schema.json``; with ``--readme`` also the table between the README's markers.
+``python -m trajectories.schemas`` writes ``workflow/schemas/*.schema.json``; with ``--readme`` also the README's tables.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from trajectories import config, tables
+from trajectories.costs import suites_table
 from trajectories.errors import UserError
 from trajectories.suites import Model, Suite
 
 FOLDER = Path(__file__).resolve().parents[2] / "schemas"
 README = Path(__file__).resolve().parents[3] / "README.md"
-BEGIN, END = "<!-- config:begin -->", "<!-- config:end -->"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -93,13 +93,18 @@ def reference() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_reference(text: str) -> str:
-    """A README's text with the table of keys between its markers; raises :class:`UserError` if it lacks them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+BLOCKS: dict[str, Callable[[], str]] = {"config": reference, "suites": suites_table}
+"""The README's tables that are made here, by the name in their markers."""
+
+
+def with_table(text: str, block: str) -> str:
+    """A README's text with one of :data:`BLOCKS` between its markers; raises :class:`UserError` if it lacks them."""
+    opening, closing = f"<!-- {block}:begin -->", f"<!-- {block}:end -->"
+    before, begin, rest = text.partition(opening)
+    _, end, after = rest.partition(closing)
     if not begin or not end:
-        raise UserError(f"README.md has no '{BEGIN}' … '{END}'; put these two lines where the table of keys should stand.")
-    return f"{before}{BEGIN}\n{reference()}{END}{after}"
+        raise UserError(f"README.md has no '{opening}' … '{closing}'; put these two lines where that table should stand.")
+    return f"{before}{opening}\n{BLOCKS[block]()}{closing}{after}"
 
 
 def main() -> None:
@@ -107,12 +112,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m trajectories.schemas", description="Write the JSON schemas of config.yaml and of the suites."
     )
-    parser.add_argument("--readme", action="store_true", help="rewrite the table of keys in README.md too")
+    parser.add_argument("--readme", action="store_true", help="rewrite the tables in README.md too")
     readme = parser.parse_args().readme
     for path, text in written().items():
         tables.write_text(path, text)
     if readme:
-        tables.write_text(README, with_reference(README.read_text(encoding="utf-8")))
+        text = README.read_text(encoding="utf-8")
+        for block in BLOCKS:
+            text = with_table(text, block)
+        tables.write_text(README, text)
 
 
 if __name__ == "__main__":

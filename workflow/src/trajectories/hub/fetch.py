@@ -6,6 +6,7 @@ that :func:`discard` empties and :func:`ensure` fills again with the very bytes 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -103,12 +104,29 @@ def discard(folder: Path) -> int:
     manifest = tables.read_json(folder / MANIFEST)
     if manifest.get("commit") is None:
         return 0
-    freed = 0
-    for path in [*(folder / name for name in weights_of(manifest["files"])), *_partial(folder)]:
-        if path.exists():
-            freed += path.stat().st_size
-            path.unlink()
-    return freed
+    found = weights_on_disk(folder)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return sum(found.values())
+
+
+def weights_bytes(manifest: Mapping[str, Any]) -> int:
+    """Size of all weights that a manifest names."""
+    return sum(manifest["files"][name]["size"] for name in weights_of(manifest["files"]))
+
+
+def weights_on_disk(folder: Path) -> dict[Path, int]:
+    """The weights in a checkpoint's folder, whole or partial, and their sizes in bytes."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.endswith(".part"):
+                name = name.removesuffix(".part")[1:].rpartition(".")[0]
+            if weights_format(name) is not None:
+                with contextlib.suppress(FileNotFoundError):  # renamed or removed meanwhile
+                    found[Path(entry.path)] = entry.stat().st_size
+    return found
 
 
 def _partial(folder: Path) -> list[Path]:
@@ -133,6 +151,8 @@ def _bring(repository: str, commit: str, files: Mapping[str, RemoteFile], folder
                 path.unlink()  # of another commit: nobody will continue it
             if not lacking:
                 return
+            for name in lacking:
+                (folder / name).unlink(missing_ok=True)  # another content, which would lie beside the right one
             have = sum(parts[name].stat().st_size for name in lacking if parts[name].exists())
             total = sum(file.size for file in lacking.values())
             _check_space(folder, total - have)

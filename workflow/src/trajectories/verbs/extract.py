@@ -6,17 +6,24 @@ copies its own table out of the store, and only the one that measures imports to
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
+import os
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from trajectories import tables
 from trajectories.cli import Machine
 from trajectories.errors import UserError
+from trajectories.extraction.ahead import Ahead
 from trajectories.extraction.requests import Checkpoint, Request, verify
 from trajectories.extraction.store import Entry, Store
 from trajectories.hub import fetch
+from trajectories.hub.room import Room
 from trajectories.layout import Layout
 from trajectories.progress import Progress
 from trajectories.provenance import package_versions, provenance
@@ -24,6 +31,9 @@ from trajectories.recipes import Settings
 
 AHEAD = 90.0
 """Seconds within which a process goes on to further checkpoints of its model: its start takes longer than to measure a small one."""
+
+AHEAD_OF_FETCH = 1800.0
+"""The same where weights are not kept: a process that goes on measures while the next weights arrive. Well within a job's time limit."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,20 +51,30 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: 
     if checkpoint.manifest.get("missing"):
         _leave_out(settings, checkpoint, own)
         return
+    passing = not machine.keep_checkpoints and settings.suite.source == "hub"
+    work = _Work(model, settings, layout, machine, store, Room(layout, store, machine.weights_disk), passing)
     entry = store.get(checkpoint.key(own))
     if entry is None:
-        with store.lock(checkpoint.weights):
-            requests = [own, *_siblings(layout, machine, experiment)]
-            _measure(settings, machine, store, checkpoint, requests)
-        entry = store.get(checkpoint.key(own))
-        if entry is None:
-            raise UserError(f"The store '{store.root}' lost an entry while it was read; run again, one run at a time.")
-        _deliver(settings, checkpoint, own, entry)
-        _go_on(settings, layout, machine, store, model, step, requests, began)
+        work.requests = [own, *_siblings(layout, machine, experiment)]
+        with contextlib.ExitStack() as stack:
+            with store.lock(checkpoint.weights):
+                if work.missing(checkpoint):
+                    work.bring(checkpoint)
+                following = stack.enter_context(work.ahead(step, began)) if passing else work.here(step, began)
+                work.measure(checkpoint)
+                work.let_go(checkpoint)
+            entry = store.get(checkpoint.key(own))
+            if entry is None:
+                raise UserError(f"The store '{store.root}' lost an entry while it was read; run again, one run at a time.")
+            _deliver(settings, checkpoint, own, entry)
+            for other in following:
+                work.go_on(other)
     else:
         _deliver(settings, checkpoint, own, entry)
-    if not machine.keep_checkpoints and settings.suite.source == "hub":
-        _discard(store, checkpoint, layout, machine, own)
+        if passing and fetch.weights_on_disk(checkpoint.folder):
+            # waits: who holds the lock may be at another checkpoint with the same weights, and would leave these where they are
+            with store.lock(checkpoint.weights):
+                work.let_go(checkpoint)
 
 
 def _leave_out(settings: Settings, checkpoint: Checkpoint, request: Request) -> None:
@@ -79,39 +99,6 @@ def _siblings(layout: Layout, machine: Machine, experiment: str) -> list[Request
     return found
 
 
-def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Checkpoint, requests: list[Request]) -> None:
-    """Load the checkpoint, unless all is there by now, and store what is missing; the first request is the one that must not fail."""
-    missing = [r for r in requests if store.get(checkpoint.key(r)) is None]
-    if not missing:
-        return
-    import torch
-
-    from trajectories.extraction import configuration
-    from trajectories.extraction import model as models
-    from trajectories.extraction.run import measure
-
-    models.choose_device(machine.device)
-    folder = fetch.ensure(settings.suite.model(checkpoint.model), checkpoint.layout, checkpoint.step)
-    verify(folder, checkpoint.manifest)
-    configuration.check(folder, settings.suite.model(checkpoint.model))
-    loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads)
-    versions = package_versions(("numpy", "torch", "transformers"))
-    total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
-    with Progress(f"measuring {checkpoint.model} step {checkpoint.step}", total=total, unit="item") as progress:
-        for request in missing:
-            try:
-                table, tensors = measure(loaded, request.items, request.plan, machine.batch_tokens, request.experiment, progress.update)
-            except UserError as error:
-                if request is requests[0]:
-                    raise
-                _log.info("%s is left to its own job: %s", request.experiment, error)
-                continue
-            record = checkpoint.record(request) | {"device": loaded.device.type, "packages": versions}
-            if loaded.device.type == "cuda":
-                record["device_name"] = torch.cuda.get_device_name(loaded.device)
-            store.put(checkpoint.key(request), table, tensors, record)
-
-
 def _deliver(settings: Settings, checkpoint: Checkpoint, request: Request, entry: Entry) -> None:
     """Copy an entry to where the contract has it, tensors first."""
     layout, model, step = checkpoint.layout, checkpoint.model, checkpoint.step
@@ -132,45 +119,126 @@ def _deliver(settings: Settings, checkpoint: Checkpoint, request: Request, entry
     tables.write_table(entry.table(), layout.measurement(model, step, request.experiment), about)
 
 
-def _go_on(
-    settings: Settings, layout: Layout, machine: Machine, store: Store, model: str, step: int, requests: list[Request], began: float
-) -> None:
-    """Measure further checkpoints of the model that wait for it, as long as less than :data:`AHEAD` seconds have passed.
+@dataclass
+class _Work:
+    """What a process does with checkpoints of its model, whose locks the caller holds.
 
-    Loading torch and transformers takes seconds, measuring a small model less: its other jobs then only copy. Each checkpoint's weights are
-    still loaded once, and a checkpoint that another process has in hands is left to it.
+    Attributes:
+        passing: weights are fetched for the extraction, and removed after it.
+        requests: what is measured; the first one must not fail.
     """
-    manifests = layout.checkpoint(model, step).parent.glob("step*/checkpoint.json")
-    ready = sorted(int(path.parent.name.removeprefix("step")) for path in manifests)
-    chosen = [s for s in ready if s != step and (machine.steps is None or s in machine.steps)]
-    for other in sorted(chosen, key=lambda s: (s < step, s)):
-        if time.monotonic() - began > AHEAD:
+
+    model: str
+    settings: Settings
+    layout: Layout
+    machine: Machine
+    store: Store
+    room: Room
+    passing: bool
+    requests: list[Request] = field(default_factory=list)
+
+    def missing(self, checkpoint: Checkpoint) -> list[Request]:
+        """The requests that the store has no answer to."""
+        return [r for r in self.requests if self.store.get(checkpoint.key(r)) is None]
+
+    def bring(self, checkpoint: Checkpoint) -> None:
+        """Have the weights on the disk, once there is room for them."""
+        if self.passing:
+            self.room.claim(checkpoint)
+        self.fetch(checkpoint)
+
+    def fetch(self, checkpoint: Checkpoint) -> None:
+        """Have the weights on the disk, for which there is room."""
+        fetch.ensure(self.settings.suite.model(checkpoint.model), self.layout, checkpoint.step)
+
+    def measure(self, checkpoint: Checkpoint) -> None:
+        """Load the checkpoint, unless all is in the store by now, and store what is missing."""
+        missing = self.missing(checkpoint)
+        if not missing:
             return
-        try:
-            checkpoint = Checkpoint.read(settings, layout, model, other)
-            if checkpoint.manifest.get("missing") or not all((checkpoint.folder / name).is_file() for name in checkpoint.manifest["files"]):
-                continue
-            with store.lock(checkpoint.weights, wait=False) as held:
-                if held:
-                    _measure(settings, machine, store, checkpoint, requests)
-        except UserError as error:
-            _log.info("step %s is left to its own job: %s", other, error)
+        import torch
 
+        from trajectories.extraction import configuration
+        from trajectories.extraction import model as models
+        from trajectories.extraction.run import measure
 
-def _discard(store: Store, checkpoint: Checkpoint, layout: Layout, machine: Machine, own: Request) -> None:
-    """Remove fetched weights once every experiment of the run is in the store; the manifest stays and brings them back when needed."""
-    # waits: who holds the lock may be at another checkpoint with the same weights, and would leave these where they are
-    with store.lock(checkpoint.weights):
-        for name in machine.experiments:
-            if name == own.experiment:
-                continue
-            if not layout.stimuli(name).is_file():
-                return
+        machine = self.machine
+        models.choose_device(machine.device)
+        verify(checkpoint.folder, checkpoint.manifest)
+        configuration.check(checkpoint.folder, self.settings.suite.model(checkpoint.model))
+        loaded = models.load(checkpoint.folder, checkpoint.dtype, machine.device, machine.threads)
+        versions = package_versions(("numpy", "torch", "transformers"))
+        total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
+        with Progress(f"measuring {checkpoint.model} step {checkpoint.step}", total=total, unit="item") as progress:
+            for request in missing:
+                try:
+                    table, tensors = measure(loaded, request.items, request.plan, machine.batch_tokens, request.experiment, progress.update)
+                except UserError as error:
+                    if request is self.requests[0]:
+                        raise
+                    _log.info("%s is left to its own job: %s", request.experiment, error)
+                    continue
+                record = checkpoint.record(request) | {"device": loaded.device.type, "packages": versions}
+                if loaded.device.type == "cuda":
+                    record["device_name"] = torch.cuda.get_device_name(loaded.device)
+                self.store.put(checkpoint.key(request), table, tensors, record)
+
+    def let_go(self, checkpoint: Checkpoint) -> None:
+        """Remove fetched weights once every experiment of the run is in the store; the manifest brings them back when needed."""
+        if not self.passing:
+            return
+        known = {r.experiment: r for r in self.requests}
+        for name in self.machine.experiments:
             try:
-                if store.get(checkpoint.key(Request.read(layout, name))) is None:
-                    return
+                request = known.get(name) or Request.read(self.layout, name)
             except UserError:
                 return
-        freed = fetch.discard(checkpoint.folder)
+            if not _stored(self.store, checkpoint, request):
+                return
+        freed = self.room.release(checkpoint)
         if freed:
             _log.info("removed %.1f GB of fetched weights: %s", freed / 1e9, checkpoint.folder)
+
+    def go_on(self, checkpoint: Checkpoint) -> None:
+        """Measure a further checkpoint."""
+        try:
+            self.measure(checkpoint)
+            self.let_go(checkpoint)
+        except UserError as error:
+            _log.info("step %d is left to its own job: %s", checkpoint.step, error)
+        gc.collect()  # the model, before the next one is loaded
+
+    def here(self, step: int, began: float) -> Iterator[Checkpoint]:
+        """Further checkpoints whose weights lie here, locked; each is still loaded once, and one that another process has is left to it."""
+        for checkpoint in self._candidates(step, began + AHEAD):
+            if all((checkpoint.folder / name).is_file() for name in checkpoint.manifest["files"]):
+                with self.store.lock(checkpoint.weights, wait=False) as held:
+                    if held:
+                        yield checkpoint
+
+    def ahead(self, step: int, began: float) -> Ahead:
+        """Further checkpoints, fetched while others are measured."""
+        return Ahead(self._candidates(step, began + AHEAD_OF_FETCH), self.store, self.room, self.fetch)
+
+    def _candidates(self, step: int, until: float) -> Iterator[Checkpoint]:
+        """The checkpoints of the model that wait to be measured, later steps first, until a time of :func:`time.monotonic`.
+
+        Loading torch and transformers takes seconds, measuring a small model less: the other jobs then only copy.
+        """
+        names = (name.removeprefix("step") for name in os.listdir(self.layout.checkpoint(self.model, step).parent))
+        ready = sorted(int(name) for name in names if name.isdigit())
+        chosen = [s for s in ready if s != step and (self.machine.steps is None or s in self.machine.steps)]
+        for other in sorted(chosen, key=lambda s: (s < step, s)):
+            if time.monotonic() > until:
+                return
+            try:
+                checkpoint = Checkpoint.read(self.settings, self.layout, self.model, other)
+            except UserError:
+                continue  # its own job says what is wrong
+            if not checkpoint.manifest.get("missing") and not all(_stored(self.store, checkpoint, r) for r in self.requests):
+                yield checkpoint
+
+
+def _stored(store: Store, checkpoint: Checkpoint, request: Request) -> bool:
+    """Whether there is an answer; whoever takes it checks that it is undamaged."""
+    return (store.root / checkpoint.key(request) / "entry.json").is_file()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from trajectories import tables
 from trajectories.cli import Machine
-from trajectories.hub.fetch import fetch
+from trajectories.hub import room
+from trajectories.hub.fetch import MANIFEST, fetch
 from trajectories.layout import Layout
 from trajectories.recipes import Settings
 
@@ -12,9 +14,10 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: 
     """Write ``checkpoints/<model>/step<step>/`` and, last, its ``checkpoint.json``.
 
     Where checkpoints are not kept, only the small files and the manifest are fetched here, and the weights by the extraction that needs
-    them: so no more of them lie on the disk at once than extractions run.
+    them, which fetches the next ones while it measures: so few of them lie on the disk at once.
 
     Raises:
-        UserError: as :func:`trajectories.hub.fetch.fetch`.
+        UserError: as :func:`trajectories.hub.fetch.fetch`, or the weights alone exceed the bound on the disk.
     """
-    fetch(settings.suite.model(model), layout, step, weights=machine.keep_checkpoints)
+    folder = fetch(settings.suite.model(model), layout, step, weights=machine.keep_checkpoints)
+    room.check(tables.read_json(folder / MANIFEST), machine.weights_disk)

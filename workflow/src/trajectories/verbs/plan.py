@@ -1,7 +1,8 @@
-"""``trajectories plan``: what the configured run could tell, and the sample that its claims would take; for people, no rule calls it.
+"""``trajectories plan``: what the configured run costs and could tell, and the sample that its claims would take; no rule calls it.
 
-Needs: nothing but configuration and suite; measured rates and design effects come from ``claims/`` and ``trajectories/`` where they are.
-Makes: nothing; it prints one table for each experiment that has a plan.
+Needs: nothing but configuration and suite; sizes come from ``audit/``, speed from ``benchmarks/``, measured rates and design effects from
+       ``claims/`` and ``trajectories/`` where they are.
+Makes: nothing; it prints the costs, then one table for each experiment that has a plan.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from trajectories import experiments, tables
+from trajectories import costs, experiments, tables
 from trajectories.layout import Layout
-from trajectories.plans import PlanContext
+from trajectories.plans import Plan, PlanContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ def plan(resolved: Resolved) -> Iterator[str]:
     models = ", ".join(m.name for m in resolved.models)
     checkpoints = sum(len(resolved.steps(m.name)) for m in resolved.models)
     yield f"Suite {resolved.suite.name}: {checkpoints:,} checkpoints of {models}."
+    yield from _costs(resolved, layout)
     for experiment in resolved.experiments:
         if not experiments.has(experiment, "plan"):
             yield f"\n{experiment}: has no plan of its own."
@@ -45,6 +47,69 @@ def plan(resolved: Resolved) -> Iterator[str]:
         yield experiments.part(experiment, "plan")(context).text()
     for experiment, reason in resolved.left_out.items():
         yield f"\n{experiment}: left out, since {reason}."
+
+
+def _costs(resolved: Resolved, layout: Layout) -> Iterator[str]:
+    """Jobs, network, disk and time."""
+    jobs = costs.jobs(resolved)
+    total = pd.DataFrame([{"rule": "all", "jobs": jobs["jobs"].sum(), "there": jobs["there"].sum()}])
+    shown = pd.concat([jobs, total]).rename(columns={"there": "output is there"})
+    yield f"\n{Plan(shown.map(lambda v: v if isinstance(v, str) else f'{v:,}')).text()}\n"
+    found = costs.weights(resolved)
+    if found:
+        yield from _network(resolved, found)
+    size, looked = costs.results(resolved)
+    checkpoints = sum(len(resolved.steps(m.name)) for m in resolved.models)
+    if looked:
+        yield f"Measurements: {costs.size(size * checkpoints)} in all, as the {looked:,} checkpoints here take {costs.size(size)} each."
+    if resolved.suite.source != "published":
+        yield from _time(resolved, layout)
+
+
+def _network(resolved: Resolved, found: list[costs.Weights]) -> Iterator[str]:
+    config = resolved.config
+    download, largest = sum(w.size for w in found), max(w.size for w in found)
+    audited = sum(w.audited for w in found)
+    known = "as the audit lists them" if audited == len(found) else f"parameters × precision, for {len(found) - audited:,} not yet audited"
+    requests = len(resolved.models) + len(found) + 2 * sum(w.files for w in found)
+    yield f"Weights to download: {costs.size(download)} ({known}), with some {requests:,} requests, those of the audit included."
+    rows, counted = costs.sampled(resolved)
+    sample = (
+        f"{costs.size(rows)} of rows" if rows else "the rows of experiments' stimuli (not chosen yet; a row of 2,049 tokens takes 4 kB)"
+    )
+    yield f"Training orders: {sample}, and {costs.size(counted)} at most to count terms. Public data sets are not counted here."
+    keeping = "all of it is kept; set 'weights_disk_gb' or 'keep_checkpoints: false' to need less"
+    if config.weights_disk_gb is not None:
+        keeping = f"'weights_disk_gb' is {config.weights_disk_gb:g}, the largest checkpoint takes {costs.size(largest)}"
+        if largest > config.weights_disk_gb * 1e9:
+            keeping += ", which is more: raise it"
+    elif not config.keep_checkpoints:
+        keeping = f"{costs.AT_ONCE} of the largest checkpoints, for each extraction that runs at a time"
+    yield f"Disk for weights at its peak: {costs.size(costs.peak(resolved, found))} ({keeping})."
+
+
+def _time(resolved: Resolved, layout: Layout) -> Iterator[str]:
+    shown = {e: costs.tokens(layout, e) for e in resolved.experiments}
+    timed = costs.measured_seconds(resolved)
+    checkpoints = sum(len(resolved.steps(m.name)) for m in resolved.models)
+    if len(timed):
+        devices = ", ".join(sorted(set(timed["device"])))
+        yield (
+            f"Extraction still to do: {costs.hours(resolved, timed):.3g} hours one after another, at the speed of "
+            f"{int(timed['checkpoints'].sum()):,} checkpoints timed here ({devices}), each model at its own or its neighbour's in size."
+        )
+        return
+    if None in shown.values():
+        text = "Extraction: the stimuli are not chosen yet; `snakemake --until stimuli` chooses them and reads megabytes, then plan again."
+    else:
+        each = sum(v or 0 for v in shown.values())
+        work = sum(2.0 * m.parameters_total * each * len(resolved.steps(m.name)) for m in resolved.models)
+        least = work / costs.PEAK / 3600
+        text = (
+            f"Extraction: {each:,} tokens shown to each of {checkpoints:,} checkpoints are {work:.2g} floating-point operations; an NVIDIA "
+            f"A100 at its peak ({costs.PEAK / 1e12:.0f} × 10¹² a second, data sheet) would need {least:.2g} hours, a run more."
+        )
+    yield f"{text} For hours as measured, run one checkpoint of each size first (`--config steps=[...]`)."
 
 
 def run(resolved: Resolved) -> None:

@@ -60,7 +60,7 @@ class Paired:
 
     def at(self, index: int) -> Paired:
         """At one checkpoint."""
-        return Paired(self.shallow[index], self.deep[index], self.chance_shallow, self.chance_deep, self.clusters)
+        return Paired(self.shallow[index].copy(), self.deep[index].copy(), self.chance_shallow, self.chance_deep, self.clusters)
 
 
 def _facts(paired: Paired, method: str) -> dict[str, Any]:

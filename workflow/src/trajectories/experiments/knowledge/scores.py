@@ -10,8 +10,9 @@ candidates. Claims use the adjusted ranks: Holtzman et al. (2021), *Surface Form
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,6 +132,13 @@ class Record:
         """The last step."""
         return int(self.steps[-1])
 
+    def last(self) -> Record:
+        """The same record with its last checkpoint alone."""
+        names = ("steps", "tokens", "raw", "adjusted", "rank", "chosen", "greedy", "lens")
+        # copies, since a view would hold all checkpoints in memory
+        ends: dict[str, Any] = {name: None if getattr(self, name) is None else getattr(self, name)[-1:].copy() for name in names}
+        return replace(self, **ends)
+
     @cached_property
     def doublings(self) -> np.ndarray:
         """log2 of the steps begun (the step plus one), [steps]: a difference of 1 is twice the training."""
@@ -151,14 +159,14 @@ def asked(context: AnalysisContext) -> Asked | None:
     return Asked.of(items.astype({"correct": bool})) if len(items) else None
 
 
-def records(context: AnalysisContext) -> Iterator[Record]:
-    """What each model with at least one checkpoint answers, one model at a time."""
+def records(context: AnalysisContext, name: str | None = None) -> Iterator[Record]:
+    """What each model (or the one named) answers, one model at a time; a model without a checkpoint is left out."""
     found = asked(context)
     if found is None:
         return
     read = found.items["lens"].to_numpy(bool)[found.right] if "lens" in found.items else np.zeros(len(found.right), bool)
     layered = found.among(read) if read.any() else None
-    for model in context.suite.models:
+    for model in context.suite.models if name is None else [context.model(name)]:
         rows = context.checkpoints[context.checkpoints["model"] == model.name]
         parts: dict[str, list[np.ndarray]] = {name: [] for name in ("raw", "adjusted", "rank", "chosen", "greedy", "lens")}
         for _, _, measured in context.measurements(model.name):
@@ -178,19 +186,19 @@ def records(context: AnalysisContext) -> Iterator[Record]:
             yield Record(model, rows["step"].to_numpy(), rows["tokens"].to_numpy(), found, layered=layered, **arrays)  # type: ignore[arg-type]
 
 
-def accuracies(context: AnalysisContext) -> pd.DataFrame:
-    """What each model answers at each checkpoint, prompt by prompt.
+def accuracies(context: AnalysisContext, name: str | None = None, form: str | None = None) -> pd.DataFrame:
+    """What each model (or the one named) answers at each checkpoint, prompt by prompt of all forms (or the one named).
 
     Returns:
         ``model, step, pair_id, fact_id, relation, subject, object, form, phrasing, frequency`` (how often training tells the fact in the
         usual direction, -1 if not known), ``told`` (how often it holds just this statement), ``chance``, ``raw`` and ``adjusted`` (whether
         the right candidate is chosen, see this module), ``rank`` (adjusted) and ``greedy`` (whether greedy decoding gives the answer).
     """
-    parts = [
-        one.asked.prompts.assign(
-            model=one.name, step=int(step), raw=one.raw[i], adjusted=one.adjusted[i], rank=one.rank[i], greedy=one.greedy[i]
-        )
-        for one in records(context)
-        for i, step in enumerate(one.steps)
-    ]
+    parts = []
+    for one in records(context, name):
+        own = np.flatnonzero(one.asked.prompts["form"] == form) if form is not None else np.arange(len(one.asked.prompts))
+        prompts = one.asked.prompts.iloc[own]
+        for i, step in enumerate(one.steps):
+            answers = {part: getattr(one, part)[i, own] for part in ("raw", "adjusted", "rank", "greedy")}
+            parts.append(prompts.assign(model=one.name, step=int(step), **answers))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()

@@ -67,7 +67,8 @@ class Run:
 
     def last(self) -> Run:
         """The same run with its last checkpoint alone."""
-        return replace(self, steps=self.steps[-1:], outcomes={name: values[:, -1:] for name, values in self.outcomes.items()})
+        # copies, since a view would hold all checkpoints in memory
+        return replace(self, steps=self.steps[-1:], outcomes={name: values[:, -1:].copy() for name, values in self.outcomes.items()})
 
     def panel(self, step: int, kind: str = "row") -> pd.DataFrame:
         """One line per item of a kind (``row``, ``canary`` or ``never``) with what the checkpoint of a step had seen of it.
@@ -111,18 +112,19 @@ def _runs_of(context: AnalysisContext, name: str) -> Iterator[Run]:
     if (known & canary).any():  # the order was searched for them: those that it does not show are never planted
         known |= canary
     stimuli = stimuli[known | (stimuli["kind"] == "never")]
-    measured = {step: table.set_index("item_id").loc[stimuli["item_id"]] for _, step, table in context.measurements(name)}
-    steps = np.array(sorted(measured))
     model = context.model(name)
     for i, window in enumerate(windows(stimuli)):
         chosen = ((stimuli["k"] == window.k) & (stimuli["offset"] == window.offset)).to_numpy()
-        outcomes: dict[str, list[np.ndarray]] = {}
-        for step in steps:
-            for outcome, values in scored(measured[step][chosen], window.l).items():
-                outcomes.setdefault(outcome, []).append(values)
         items = stimuli[chosen].reset_index(drop=True)
+        outcomes: dict[str, list[np.ndarray]] = {}
+        steps = []
+        # read again for each window: what was measured of tens of thousands of rows at all checkpoints fills the memory
+        for _, step, table in context.measurements(name):
+            steps.append(step)
+            for outcome, values in scored(table.set_index("item_id").loc[items["item_id"]], window.l).items():
+                outcomes.setdefault(outcome, []).append(values)
         shown = exposures[exposures["item_id"].isin(items["item_id"])].reset_index(drop=True)
-        yield Run(model, steps, window, i == 0, items, shown, {o: np.stack(v, axis=1) for o, v in outcomes.items()})
+        yield Run(model, np.array(steps), window, i == 0, items, shown, {o: np.stack(v, axis=1) for o, v in outcomes.items()})
 
 
 def scored(measured: pd.DataFrame, length: int) -> dict[str, np.ndarray]:

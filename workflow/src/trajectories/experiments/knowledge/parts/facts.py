@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.knowledge import effects, hypotheses, scores, simulations
@@ -41,7 +42,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         layers.decide(one, context, found, declared)
         pair = paired(one, PARAPHRASE)
         if pair is not None:
-            finals.append((one, pair))
+            finals.append((one.last(), pair.at(-1)))
     _larger(finals, context, found, declared)
     if finals:
         _notes(found)
@@ -58,8 +59,8 @@ def by_fact(one: Record, form: str, raw: bool = False) -> tuple[pd.Index, np.nda
     prompts = one.asked.prompts
     chosen = np.flatnonzero(label(prompts) == form)
     number, facts = pd.factorize(prompts["fact_id"].to_numpy()[chosen])
-    member = np.eye(len(facts))[number] if len(facts) else np.zeros((0, 0))
-    each = np.maximum(member.sum(0), 1)
+    member = sparse.csr_matrix((np.ones(len(number)), (np.arange(len(number)), number)), shape=(len(number), len(facts)))
+    each = np.maximum(np.bincount(number, minlength=len(facts)), 1)
     chance = (prompts["chance"].to_numpy()[chosen] @ member) / each
     return pd.Index(facts), (one.raw if raw else one.adjusted)[:, chosen].astype(float) @ member / each, chance
 
@@ -222,10 +223,9 @@ def _larger(finals: list[tuple[Record, Paired]], context: AnalysisContext, found
     for one, pair in finals[1:]:
         if one.model.parameters_non_embedding == smallest.model.parameters_non_embedding:
             continue
-        larger, smaller = pair.at(-1), base.at(-1)
-        result = effects.difference_of_lost(larger, smaller)
+        result = effects.difference_of_lost(pair, base)
         found.claims.append(row(claim, result, one.name, one.final, group=f"than {smallest.name}"))
-        simulate = partial(simulations.narrower, larger=larger, smaller=smaller, strata=strata(one, PARAPHRASE))
+        simulate = partial(simulations.narrower, larger=pair, smaller=base, strata=strata(one, PARAPHRASE))
         found.calibrands.append(Calibrand(claim, one.name, simulate, objection(result), note="Both models know the same facts first."))
 
 

@@ -29,14 +29,14 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
     """Facts and arithmetic against counts; nothing where no terms were counted."""
     if context.counted is None or context.stimuli is None:
         return
-    table = scores.accuracies(context)
-    told = table[table["form"] == SEEN].drop_duplicates(["model", "step", "fact_id"]) if len(table) else table
     for model in context.suite.models:
+        table = scores.accuracies(context, model.name, SEEN)
+        told = table.drop_duplicates(["step", "fact_id"]) if len(table) else table
         counts = Counts(context.counts_of(model.name))
         if context.has_truth:
             _recovered(context, model.name, counts, found)
         if len(told):
-            _facts(context, model.name, told[told["model"] == model.name], counts, found)
+            _facts(context, model.name, told, counts, found)
         if "shots" in context.stimuli:
             _arithmetic(context, model.name, context.stimuli, counts, found)
     _notes(context.counted, context.has_truth, "shots" in context.stimuli, found)

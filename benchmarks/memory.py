@@ -1,0 +1,113 @@
+"""How much memory an analysis of Pythia takes: ``python benchmarks/memory.py {grammar,memorization} [--models 2] [--all]``.
+
+Gives the experiment made-up measurements of the size of a full run (BLiMP's 67,000 pairs, or 26,000 rows, at 154 checkpoints of each
+model), reads them as the analysis does, or with ``--all`` runs the whole analysis, and prints the largest resident memory. What one more
+model adds is the difference between two such runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from trajectories import config, experiments
+from trajectories.analysis import AnalysisContext
+
+PAIRS, ROWS = 67_000, 26_000
+
+
+def peak() -> float:
+    """Largest resident memory so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def grammar(rng: np.random.Generator) -> tuple[pd.DataFrame, Any]:
+    """Stimuli of BLiMP's shape, and a function from a step to what is measured."""
+    number = np.arange(PAIRS)
+    pair = pd.DataFrame(
+        {"pair_id": number.astype(str), "paradigm": (number // 1000).astype(str), "phenomenon": (number // 6000).astype(str)}
+    )
+    pair = pair.assign(field="syntax", frequency=-1, set="blimp", identical=False)
+    stimuli = pd.concat([pair.assign(variant=v, item_id=v + pair["pair_id"]) for v in ("good", "bad")], ignore_index=True)
+
+    def measured(step: int) -> dict[str, Any]:
+        return {"logprob": rng.normal(size=2 * PAIRS) + (stimuli["variant"] == "good") * np.log10(step + 1) / 5, "n_tokens": 10}
+
+    return stimuli, measured
+
+
+def memorization(rng: np.random.Generator) -> tuple[pd.DataFrame, Any]:
+    """Rows of an order with the lists that extraction writes, and a function from a step to what is measured."""
+    number = np.arange(ROWS)
+    stimuli = pd.DataFrame({"item_id": number.astype(str), "unit": number, "kind": "row", "source": "made up", "k": 32, "offset": 0})
+    stimuli = stimuli.assign(lengths=[[32]] * ROWS, primary=True, weight=1.0, canary_id=None, copy_group=number, copies_known=True)
+    stimuli = stimuli.assign(zlib_bits=rng.normal(size=ROWS), distinct=rng.normal(size=ROWS), repeating=rng.random(ROWS) < 0.1)
+    stimuli["counting"] = rng.random(ROWS) < 0.1
+
+    def measured(step: int) -> dict[str, Any]:
+        matched = np.where(rng.random(ROWS) < 0.05, 32, rng.integers(0, 32, ROWS))
+        lists = {"hits": list(rng.random((ROWS, 32)) < 0.5), "score": rng.random(ROWS), "min_margin": rng.random(ROWS)}
+        return {"logprob": rng.normal(size=ROWS), "n_tokens": 32, "matched": matched, "memorized": matched == 32, **lists}
+
+    return stimuli, measured
+
+
+def read(experiment: str, context: AnalysisContext) -> None:
+    """Read all measurements and keep what the analysis keeps of them."""
+    if experiment == "grammar":
+        from trajectories.experiments.grammar.scores import from_measurements
+
+        from_measurements(context)
+    else:
+        from trajectories.experiments.memorization.run import runs
+
+        kept = []
+        for run in runs(context):
+            kept.append(run.last())
+
+
+def main() -> int:
+    """Print one line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=["grammar", "memorization"])
+    parser.add_argument("--models", type=int, default=1)
+    parser.add_argument("--all", action="store_true", help="the whole analysis, not the reading alone")
+    args = parser.parse_args()
+    run = config.resolve({"suite": "pythia", "experiments": [args.experiment]})
+    models = run.models[: args.models]
+    stimuli, measured = {"grammar": grammar, "memorization": memorization}[args.experiment](np.random.default_rng(1))
+    checkpoints = pd.DataFrame([{"model": m.name, "step": s, "tokens": m.tokens(s)} for m in models for s in m.all_steps])
+    rows = np.arange(len(stimuli)) * 5000
+    context = AnalysisContext(
+        suite=run.suite.model_copy(update={"models": models}),
+        settings=experiments.settings(args.experiment, "analyse", run.section(args.experiment)["analyse"]),
+        seed=1,
+        checkpoints=checkpoints,
+        left_out=checkpoints.iloc[:0].assign(status="", detail=""),
+        stimuli=stimuli,
+        exposures=pd.DataFrame({"item_id": stimuli["item_id"], "order": models[0].order, "row": rows, "step": rows // 1024}),
+        truth=lambda name: pd.DataFrame(),
+        has_truth=False,
+        published=None,
+        read=lambda model, step: pd.DataFrame({"item_id": stimuli["item_id"].to_numpy(), **measured(step)}),
+        history={m.name: [(m.order or "", 0)] for m in models},
+    )
+    before, begun = peak(), time.process_time()
+    if args.all:
+        experiments.part(args.experiment, "analyse")(context)
+    else:
+        read(args.experiment, context)
+    what, seconds = "analysis" if args.all else "reading", time.process_time() - begun
+    print(
+        f"{args.experiment}, {args.models} models: {what} takes {peak():.0f} MB ({before:.0f} MB before it), {seconds:.0f} s of processor time"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
