@@ -43,9 +43,7 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: 
         return
     entry = store.get(checkpoint.key(own))
     if entry is None:
-        with store.lock(checkpoint.weights):
-            requests = [own, *_siblings(layout, machine, experiment)]
-            _measure(settings, machine, store, checkpoint, requests)
+        requests = _measure_locked(settings, machine, store, checkpoint, own)
         entry = store.get(checkpoint.key(own))
         if entry is None:
             raise UserError(f"The store '{store.root}' lost an entry while it was read; run again, one run at a time.")
@@ -77,6 +75,23 @@ def _siblings(layout: Layout, machine: Machine, experiment: str) -> list[Request
             except UserError as error:
                 _log.info("%s is left to its own job: %s", name, error)
     return found
+
+
+def _measure_locked(settings: Settings, machine: Machine, store: Store, checkpoint: Checkpoint, own: Request) -> list[Request]:
+    """Measure under the weights' lock; returns what was asked for, the own request first.
+
+    A process that was stopped for longer than the lock's lease finds that another one has measured meanwhile and removed the weights.
+    """
+    while True:
+        with store.lock(checkpoint.weights) as held:
+            requests = [own, *_siblings(checkpoint.layout, machine, own.experiment)]
+            try:
+                _measure(settings, machine, store, checkpoint, requests)
+                return requests
+            except UserError as error:
+                if held:
+                    raise
+                _log.info("another process took over %s step %d (%s); looking again", checkpoint.model, checkpoint.step, error)
 
 
 def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Checkpoint, requests: list[Request]) -> None:
@@ -158,7 +173,7 @@ def _go_on(
 def _discard(store: Store, checkpoint: Checkpoint, layout: Layout, machine: Machine, own: Request) -> None:
     """Remove fetched weights once every experiment of the run is in the store; the manifest stays and brings them back when needed."""
     # waits: who holds the lock may be at another checkpoint with the same weights, and would leave these where they are
-    with store.lock(checkpoint.weights):
+    with store.lock(checkpoint.weights) as held:
         for name in machine.experiments:
             if name == own.experiment:
                 continue
@@ -169,6 +184,7 @@ def _discard(store: Store, checkpoint: Checkpoint, layout: Layout, machine: Mach
                     return
             except UserError:
                 return
-        freed = fetch.discard(checkpoint.folder)
+        # not after another process has taken the lock over, since it may be reading them
+        freed = fetch.discard(checkpoint.folder) if held else 0
         if freed:
             _log.info("removed %.1f GB of fetched weights: %s", freed / 1e9, checkpoint.folder)
