@@ -14,8 +14,8 @@ from pathlib import Path
 OURS = "# Written by the tests of Pythia Trajectories"
 SETTINGS = Path("/etc/slurm")  # jobs find it nowhere else: the step of a job drops SLURM_CONF
 
-# more processors than the machine may have, since most jobs wait; every other setting is there to do without systemd, cgroups and accounting,
-# or to be quick
+# more processors than the machine may have, since most jobs wait; every other setting is there to do without systemd, cgroups and
+# accounting, or to be quick
 SLURM = """{ours}
 ClusterName=trajectories
 SlurmctldHost={host}(127.0.0.1)

@@ -29,7 +29,7 @@ try:
     recipes.prepare(RUN)
     recipes.write_all(RUN)
     TABLE = resources.read(Path(SOURCE).parent / "resources.yaml")
-    ASKED = {model.name: TABLE.of(model.parameters_total, model.dtype) for model in RUN.models}
+    ASKED = {model.name: TABLE.of(model.parameters_total, RUN.dtype(model.name)) for model in RUN.models}
 except UserError as error:
     # the sentence alone: an exception would add Snakemake's lines of where in this file it was raised
     print(error, file=sys.stderr)

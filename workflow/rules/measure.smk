@@ -78,4 +78,4 @@ if RUN.suite.source != "published":
             gpu=gpus,
         shell:
             "trajectories extract {wildcards.model:q} {wildcards.step} {wildcards.experiment:q}"
-            " --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
+            " --recipe {input.recipe:q} {MACHINE} --gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"

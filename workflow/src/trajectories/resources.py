@@ -37,8 +37,8 @@ class Table(Strict):
             if weights <= row.weights_gb:
                 return row
         raise UserError(
-            f"workflow/resources.yaml ends at {self.extract[-1].weights_gb:g} GB of weights, and a model here has {weights:.0f} GB in {dtype}; "
-            "add a row."
+            f"workflow/resources.yaml ends at {self.extract[-1].weights_gb:g} GB of weights, and a model here has {weights:.0f} GB in "
+            f"{dtype}; add a row."
         )
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from trajectories import tables
 from trajectories.cli import Machine
 from trajectories.errors import UserError
+from trajectories.extraction import devices
 from trajectories.extraction.requests import Checkpoint, Request, verify
 from trajectories.extraction.store import Entry, Store
 from trajectories.hub import fetch
@@ -99,6 +100,7 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
     missing = [r for r in requests if store.get(checkpoint.key(r)) is None]
     if not missing:
         return
+    devices.claim(machine.device, machine.gpus)
     import torch
 
     from trajectories.extraction import model as models
@@ -107,7 +109,7 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
     models.choose_device(machine.device)
     folder = fetch.ensure(settings.suite.model(checkpoint.model), checkpoint.layout, checkpoint.step)
     verify(folder, checkpoint.manifest)
-    loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads)
+    loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads, machine.gpus)
     versions = package_versions(("numpy", "torch", "transformers"))
     total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
     with Progress(f"measuring {checkpoint.model} step {checkpoint.step}", total=total, unit="item") as progress:
@@ -122,6 +124,8 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
             record = checkpoint.record(request) | {"device": loaded.device.type, "packages": versions}
             if loaded.device.type == "cuda":
                 record["device_name"] = torch.cuda.get_device_name(loaded.device)
+            if loaded.shards > 1:
+                record["devices"] = loaded.shards
             store.put(checkpoint.key(request), table, tensors, record)
 
 
