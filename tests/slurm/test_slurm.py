@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -37,21 +39,28 @@ rule impatient:
 
 
 def start(flow: Flow, *options: str) -> subprocess.Popen[str]:
-    """Start Snakemake under the profile for SLURM; it is killed in the end, since a run that waits for SLURM hears nothing else."""
+    """Start Snakemake under the profile for SLURM, in a group of processes of its own."""
     snakemake = str(Path(sys.executable).with_name("snakemake"))
     profile = ["--workflow-profile", str(flow.folder / "workflow" / "profiles" / "slurm")]
     return subprocess.Popen(
-        ["timeout", "-k", "5", "600", snakemake, "--nocolor", *profile, *HERE, *options],
+        ["timeout", "--foreground", "-k", "5", "900", snakemake, "--nocolor", *profile, *HERE, *options],
         cwd=flow.folder,
         env={**os.environ, "TRAJECTORIES_SUITES": str(flow.suites), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
+def contending(cluster: Cluster) -> tuple[int, int]:
+    """How many jobs with a GPU run, and how many wait."""
+    running, waiting = (cluster.says("squeue", "-h", "-t", state, "-O", "tres-per-job:40").count("gpu") for state in ("RUNNING", "PENDING"))
+    return running, waiting
+
+
 def finished(process: subprocess.Popen[str]) -> str:
-    out = process.communicate(timeout=620)[0]
+    out = process.communicate(timeout=900)[0]
     assert process.returncode == 0, out[-8000:]
     return out
 
@@ -76,10 +85,8 @@ def test_a_cluster_gives_the_tables_of_one_machine_though_jobs_contend_time_runs
     impatient = start(slow, "--config", "unused=1")
     process = start(flow)
     try:
-        gpu_jobs = lambda state: cluster.says("squeue", "-h", "-t", state, "-o", "%b %r").count("gpu")  # noqa: E731
-        cluster.wait(lambda: process.poll() is not None or (gpu_jobs("RUNNING") and gpu_jobs("PENDING")), "no jobs contend", 300)
+        cluster.wait(lambda: process.poll() is not None or contending(cluster) == (1, 1), "no jobs contend", 300)
         assert process.poll() is None, finished(process)
-        assert (gpu_jobs("RUNNING"), gpu_jobs("PENDING")) == (1, 1)
         cluster.stop_controller()
         time.sleep(3)
         assert "DOWN" in cluster.says("scontrol", "ping")
@@ -89,7 +96,8 @@ def test_a_cluster_gives_the_tables_of_one_machine_though_jobs_contend_time_runs
         finished(impatient)
     finally:
         for one in (process, impatient):
-            one.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
             one.wait(timeout=10)
 
     assert contents(flow) == contents(local)
