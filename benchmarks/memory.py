@@ -103,9 +103,8 @@ def main() -> int:
     else:
         read(args.experiment, context)
     what, seconds = "analysis" if args.all else "reading", time.process_time() - begun
-    print(
-        f"{args.experiment}, {args.models} models: {what} takes {peak():.0f} MB ({before:.0f} MB before it), {seconds:.0f} s of processor time"
-    )
+    memory = f"{peak():.0f} MB ({before:.0f} MB before it)"
+    print(f"{args.experiment}, {args.models} models: {what} takes {memory}, {seconds:.0f} s of processor time")
     return 0
 
 

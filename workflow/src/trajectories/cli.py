@@ -45,6 +45,7 @@ class Machine:
 
     Attributes:
         device: ``auto``, ``cpu`` or ``cuda``.
+        gpus: GPUs that share a model, where it runs on GPUs.
         data_dir: local copies of the public data sets, or None.
         keep_checkpoints: keep fetched weights after extraction.
         weights_disk: bytes of disk that fetched weights may take, None for no bound; with one they are not kept.
@@ -55,6 +56,7 @@ class Machine:
     """
 
     device: str = "auto"
+    gpus: int = 1
     data_dir: Path | None = None
     keep_checkpoints: bool = True
     weights_disk: int | None = None
@@ -120,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
             what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
+        sub.add_argument("--gpus", type=int, default=1, help="GPUs that share a model (default: 1)")
         sub.add_argument("--data-dir", type=Path)
         sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
         sub.add_argument("--weights-disk-gb", type=float, help="most disk that fetched weights may take; they are removed after extraction")
@@ -145,6 +148,7 @@ def _run(args: argparse.Namespace) -> None:
     targets = {name: getattr(args, name) for name in VERBS[args.verb][0]}
     machine = Machine(
         device=args.device or "auto",
+        gpus=args.gpus,
         data_dir=args.data_dir,
         keep_checkpoints=not args.discard_checkpoints and args.weights_disk_gb is None,
         weights_disk=_bytes(args.weights_disk_gb),
@@ -164,6 +168,7 @@ def _run(args: argparse.Namespace) -> None:
         bound = args.weights_disk_gb or c.weights_disk_gb
         machine = Machine(
             device=args.device or c.device,
+            gpus=args.gpus,
             data_dir=args.data_dir or (Path(c.data_dir) if c.data_dir else None),
             keep_checkpoints=c.keep_checkpoints and not args.discard_checkpoints and bound is None,
             weights_disk=_bytes(bound),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trajectories.extraction.requests import Checkpoint
     from trajectories.extraction.store import Store
     from trajectories.hub.room import Room
+    from trajectories.locks import Held
 
 PAUSE = 0.5
 """Seconds between two looks for room."""
@@ -39,7 +40,7 @@ class Ahead:
 
     def __init__(self, candidates: Iterator[Checkpoint], store: Store, room: Room, bring: Callable[[Checkpoint], object]):
         self._candidates, self._store, self._room, self._bring = candidates, store, room, bring
-        self._ready: queue.Queue[tuple[Checkpoint, contextlib.ExitStack] | None] = queue.Queue(maxsize=1)
+        self._ready: queue.Queue[tuple[Checkpoint, Held, contextlib.ExitStack] | None] = queue.Queue(maxsize=1)
         self._waits = threading.Event()  # nothing is measured: who iterates waits for the thread
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="ahead", daemon=True)
@@ -48,23 +49,23 @@ class Ahead:
         self._thread.start()
         return self
 
-    def __iter__(self) -> Iterator[Checkpoint]:
+    def __iter__(self) -> Iterator[tuple[Checkpoint, Held]]:
         while True:
             self._waits.set()
             taken = self._ready.get()
             self._waits.clear()
             if taken is None:
                 return
-            checkpoint, held = taken
-            with held:
-                yield checkpoint
+            checkpoint, held, stack = taken
+            with stack:
+                yield checkpoint, held
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         # not joined: it may be in the middle of a long download, which the next process continues
         self._stop.set()
         with contextlib.suppress(queue.Empty):
             while (taken := self._ready.get_nowait()) is not None:
-                taken[1].close()
+                taken[2].close()
 
     def _work(self) -> None:
         try:
@@ -81,21 +82,22 @@ class Ahead:
     def _fetch(self, checkpoint: Checkpoint) -> None:
         while not self._stop.is_set():
             idle = self._waits.is_set() and self._ready.empty()
-            with contextlib.ExitStack() as held:
-                if not held.enter_context(self._store.lock(checkpoint.weights, wait=False)):
+            with contextlib.ExitStack() as stack:
+                held = stack.enter_context(self._store.lock(checkpoint.weights, wait=False))
+                if not held:
                     return
                 if self._room.claim(checkpoint, wait=False):
                     self._bring(checkpoint)
-                    self._put((checkpoint, held.pop_all()))
+                    self._put((checkpoint, held, stack.pop_all()))
                     return
             if idle:  # nothing is under way here that would free some, so others have it
                 return
             self._waits.wait(PAUSE)
 
-    def _put(self, item: tuple[Checkpoint, contextlib.ExitStack] | None) -> None:
+    def _put(self, item: tuple[Checkpoint, Held, contextlib.ExitStack] | None) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(queue.Full):
                 self._ready.put(item, timeout=PAUSE)
                 return
         if item is not None:
-            item[1].close()
+            item[2].close()

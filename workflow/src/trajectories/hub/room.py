@@ -140,7 +140,7 @@ class Room:
             yield True
             return
         with self._store.lock(name, wait=False) as held:
-            yield held
+            yield bool(held)
 
     def _claims(self) -> list[_Claim]:
         """All claims; the first look finds also the weights that were fetched when there was no bound."""

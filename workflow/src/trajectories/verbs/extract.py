@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -19,12 +19,14 @@ import pyarrow as pa
 from trajectories import tables
 from trajectories.cli import Machine
 from trajectories.errors import UserError
+from trajectories.extraction import devices
 from trajectories.extraction.ahead import Ahead
 from trajectories.extraction.requests import Checkpoint, Request, verify
 from trajectories.extraction.store import Entry, Store
 from trajectories.hub import fetch
 from trajectories.hub.room import Room
 from trajectories.layout import Layout
+from trajectories.locks import Held
 from trajectories.progress import Progress
 from trajectories.provenance import package_versions, provenance
 from trajectories.recipes import Settings
@@ -57,24 +59,19 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: 
     if entry is None:
         work.requests = [own, *_siblings(layout, machine, experiment)]
         with contextlib.ExitStack() as stack:
-            with store.lock(checkpoint.weights):
-                if work.missing(checkpoint):
-                    work.bring(checkpoint)
-                following = stack.enter_context(work.ahead(step, began)) if passing else work.here(step, began)
-                work.measure(checkpoint)
-                work.let_go(checkpoint)
+            following = work.begin(checkpoint, began, stack)
             entry = store.get(checkpoint.key(own))
             if entry is None:
                 raise UserError(f"The store '{store.root}' lost an entry while it was read; run again, one run at a time.")
             _deliver(settings, checkpoint, own, entry)
-            for other in following:
-                work.go_on(other)
+            for other, held in following:
+                work.go_on(other, held)
     else:
         _deliver(settings, checkpoint, own, entry)
         if passing and fetch.weights_on_disk(checkpoint.folder):
             # waits: who holds the lock may be at another checkpoint with the same weights, and would leave these where they are
-            with store.lock(checkpoint.weights):
-                work.let_go(checkpoint)
+            with store.lock(checkpoint.weights) as held:
+                work.let_go(checkpoint, held)
 
 
 def _leave_out(settings: Settings, checkpoint: Checkpoint, request: Request) -> None:
@@ -141,6 +138,29 @@ class _Work:
         """The requests that the store has no answer to."""
         return [r for r in self.requests if self.store.get(checkpoint.key(r)) is None]
 
+    def begin(self, checkpoint: Checkpoint, began: float, stack: contextlib.ExitStack) -> Iterable[tuple[Checkpoint, Held]]:
+        """Measure the job's own checkpoint; returns those that follow, which are fetched meanwhile where weights pass through.
+
+        A process that was stopped for longer than the lock's lease finds that another one has measured, and removed the weights.
+        """
+        following: Iterable[tuple[Checkpoint, Held]] | None = None
+        while True:
+            with self.store.lock(checkpoint.weights) as held:
+                try:
+                    if self.missing(checkpoint):
+                        self.bring(checkpoint)
+                    if following is None:
+                        ahead = (checkpoint.step, began)
+                        following = stack.enter_context(self.ahead(*ahead)) if self.passing else self.here(*ahead)
+                    self.measure(checkpoint)
+                except UserError as error:
+                    if held:
+                        raise
+                    _log.info("another process took over %s step %d (%s); looking again", checkpoint.model, checkpoint.step, error)
+                    continue
+                self.let_go(checkpoint, held)
+                return following
+
     def bring(self, checkpoint: Checkpoint) -> None:
         """Have the weights on the disk, once there is room for them."""
         if self.passing:
@@ -153,20 +173,20 @@ class _Work:
 
     def measure(self, checkpoint: Checkpoint) -> None:
         """Load the checkpoint, unless all is in the store by now, and store what is missing."""
-        missing = self.missing(checkpoint)
+        missing, machine = self.missing(checkpoint), self.machine
         if not missing:
             return
+        devices.claim(machine.device, machine.gpus)
         import torch
 
         from trajectories.extraction import configuration
         from trajectories.extraction import model as models
         from trajectories.extraction.run import measure
 
-        machine = self.machine
         models.choose_device(machine.device)
         verify(checkpoint.folder, checkpoint.manifest)
         configuration.check(checkpoint.folder, self.settings.suite.model(checkpoint.model))
-        loaded = models.load(checkpoint.folder, checkpoint.dtype, machine.device, machine.threads)
+        loaded = models.load(checkpoint.folder, checkpoint.dtype, machine.device, machine.threads, machine.gpus)
         versions = package_versions(("numpy", "torch", "transformers"))
         total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
         with Progress(f"measuring {checkpoint.model} step {checkpoint.step}", total=total, unit="item") as progress:
@@ -181,9 +201,11 @@ class _Work:
                 record = checkpoint.record(request) | {"device": loaded.device.type, "packages": versions}
                 if loaded.device.type == "cuda":
                     record["device_name"] = torch.cuda.get_device_name(loaded.device)
+                if loaded.shards > 1:
+                    record["devices"] = loaded.shards
                 self.store.put(checkpoint.key(request), table, tensors, record)
 
-    def let_go(self, checkpoint: Checkpoint) -> None:
+    def let_go(self, checkpoint: Checkpoint, held: Held) -> None:
         """Remove fetched weights once every experiment of the run is in the store; the manifest brings them back when needed."""
         if not self.passing:
             return
@@ -195,26 +217,27 @@ class _Work:
                 return
             if not _stored(self.store, checkpoint, request):
                 return
-        freed = self.room.release(checkpoint)
+        # not after another process has taken the lock over, since it may be reading them
+        freed = self.room.release(checkpoint) if held else 0
         if freed:
             _log.info("removed %.1f GB of fetched weights: %s", freed / 1e9, checkpoint.folder)
 
-    def go_on(self, checkpoint: Checkpoint) -> None:
+    def go_on(self, checkpoint: Checkpoint, held: Held) -> None:
         """Measure a further checkpoint."""
         try:
             self.measure(checkpoint)
-            self.let_go(checkpoint)
+            self.let_go(checkpoint, held)
         except UserError as error:
             _log.info("step %d is left to its own job: %s", checkpoint.step, error)
         gc.collect()  # the model, before the next one is loaded
 
-    def here(self, step: int, began: float) -> Iterator[Checkpoint]:
+    def here(self, step: int, began: float) -> Iterator[tuple[Checkpoint, Held]]:
         """Further checkpoints whose weights lie here, locked; each is still loaded once, and one that another process has is left to it."""
         for checkpoint in self._candidates(step, began + AHEAD):
             if all((checkpoint.folder / name).is_file() for name in checkpoint.manifest["files"]):
                 with self.store.lock(checkpoint.weights, wait=False) as held:
                     if held:
-                        yield checkpoint
+                        yield checkpoint, held
 
     def ahead(self, step: int, began: float) -> Ahead:
         """Further checkpoints, fetched while others are measured."""

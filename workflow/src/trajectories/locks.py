@@ -1,0 +1,73 @@
+"""Locks that hold between processes of one machine and of several that share a file system.
+
+A lock is a file that its holder makes, or finds there and waits. The holder touches it now and then; whoever waits takes it over when it
+has not changed for :data:`LEASE` seconds of the waiting process's own clock, so the machines' clocks need not agree and the file system
+need not honour ``flock``. On the holder's own machine a killed holder is noticed at once. A holder that was stopped for longer than the
+lease goes on without the lock: nothing but double work may depend on it, and whoever destroys something asks first whether it is held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
+
+from trajectories.errors import UserError
+
+LEASE = 180.0
+"""Seconds without a sign of life after which a lock is taken over: three times as long as NFS may keep the old times of a file."""
+
+HEARTBEAT = 15.0
+"""Seconds between two signs of life."""
+
+PAUSE = 0.25
+"""Seconds between two looks at a lock that is waited for."""
+
+
+class Held:
+    """Whether a lock is held: true from when it was got until it is let go, or until another process has taken it over."""
+
+    def __init__(self, lease: SoftFileLease | None):
+        self._lease = lease
+
+    def __bool__(self) -> bool:
+        lease = self._lease
+        return lease is not None and lease.is_locked and lease.compromise is None and lease.is_lock_held_by_us
+
+
+@contextlib.contextmanager
+def lock(path: Path, wait: bool = True, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> Iterator[Held]:
+    """Hold a lock for the length of the block; it may be let go in another thread than it was got in.
+
+    Args:
+        path: the lock's file; its folder is made.
+        wait: wait for a lock that is held, or give up at once.
+        lease: seconds, the same for all who use this path.
+        heartbeat: seconds, shorter than the lease.
+
+    Raises:
+        UserError: the file cannot be written, or another version of the workflow left it.
+    """
+    got = _acquire(path, wait, lease, heartbeat)
+    try:
+        yield Held(got)
+    finally:
+        if got is not None:
+            with contextlib.suppress(OSError):  # the file system is away: the lease ends by itself
+                got.release()
+
+
+def _acquire(path: Path, wait: bool, lease: float, heartbeat: float) -> SoftFileLease | None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = SoftFileLease(path, lease_duration=lease, heartbeat_interval=heartbeat, thread_local=False, poll_interval=PAUSE)
+        held.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise UserError(f"Cannot write '{path.parent}': {error.strerror}; choose another 'results' folder or free it.") from error
+    except LeaseSettingsMismatch as error:
+        raise UserError(f"The lock '{path}' is not one of this version; delete it when no run uses these results.") from error
+    return held
