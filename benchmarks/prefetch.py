@@ -39,7 +39,7 @@ def main() -> int:
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
     torch.set_num_threads(1)
-    sizes = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 768}
+    sizes = {"hidden_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 768}
     sequences = [[0, *((31 * i + 7 * j) % 96 + 1 for j in range(127))] for i in range(args.items)]
     seconds = {}
     with tempfile.TemporaryDirectory() as folder, LoopbackHub() as hub:
@@ -52,7 +52,7 @@ def main() -> int:
         size = fetch.weights_bytes(tables.read_json(made.layout.checkpoint("tiny-a", 0) / "checkpoint.json"))
         hub.misbehave("slow", "^/storage/", times=float("inf"), seconds=args.seconds / -(-size // CHUNK))
         for way, ahead in {"without": -1.0, "warm-up": -1.0, "one after the other": -1.0, "with the next one under way": 1e9}.items():
-            place = Place(Path(folder) / way, source="hub")
+            place = Place(Path(folder) / way, source="hub", width=192)
             place.show("grammar", table_of(sequences), [{"name": "logprob", "options": {}}])
             for step in range(args.checkpoints):
                 manifest = tables.read_json(made.layout.checkpoint("tiny-a", step) / "checkpoint.json")

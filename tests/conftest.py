@@ -12,6 +12,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # numerical libraries of several test processes must not fight for the same processors
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+# else huggingface_hub asks the endpoint, here a loopback one, for a list and keeps the answer in the user's cache
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

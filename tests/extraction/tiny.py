@@ -47,16 +47,16 @@ def items_of(sequences: list[list[int]], plan: measures.Plan, **columns: Any) ->
 class Place:
     """A suite's results folder with tiny checkpoints, and the verb ``extract`` on it."""
 
-    def __init__(self, root: Path, source: str = "trained", dtype: str = "float32"):
+    def __init__(self, root: Path, source: str = "trained", dtype: str = "float32", width: int = 32):
         self.layout = Layout(root / "tiny")
         facts = {
             "name": "tiny-a",
             "layers": 3,
-            "width": 32,
+            "width": width,
             "heads": 4,
-            "head_width": 8,
+            "head_width": width // 4,
             "vocabulary": VOCABULARY,
-            "parameters_total": 2 * VOCABULARY * 32 + 1,
+            "parameters_total": 2 * VOCABULARY * width + 1,
             "parameters_non_embedding": 1,
             "learning_rate": 1e-3,
             "rows_per_step": 4,

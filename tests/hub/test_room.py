@@ -25,6 +25,7 @@ from trajectories.hub.room import Room
 from trajectories.verbs import extract
 
 STEPS = [0, 1, 2, 3, 4, 5]
+WIDTH = 96
 MODEL = "tiny-a"
 SUMS = [{"name": "logprob", "options": {}}]
 EXPERIMENTS = ("grammar", "memorization")
@@ -61,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    sizes = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 256, "max_position_embeddings": 64}
+    sizes = {"hidden_size": WIDTH, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 256, "max_position_embeddings": 64}
     folder = tmp_path_factory.mktemp("made")
     for step in STEPS:
         torch.manual_seed(step)
@@ -72,7 +73,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(made: Path, hub: LoopbackHub, tmp_path: Path) -> Place:
     """A Hub suite whose manifests are there and whose weights are not, and stimuli."""
-    served, found = Place(made), Place(tmp_path, source="hub")
+    served, found = Place(made), Place(tmp_path, source="hub", width=WIDTH)
     commits = hub.add_checkpoints("owner/tiny-a", served.layout.checkpoint(MODEL, 0).parent).branches
     for step in STEPS:
         manifest = tables.read_json(served.layout.checkpoint(MODEL, step) / "checkpoint.json")
@@ -115,7 +116,7 @@ def on_disk(place: Place) -> int:
 @pytest.fixture(scope="module")
 def kept(made: Path) -> dict[tuple[int, str], Any]:
     """What is measured where the weights simply lie there."""
-    whole = Place(made)
+    whole = Place(made, width=WIDTH)
     show(whole)
     return {(s, e): whole.extract(e, s, experiments=EXPERIMENTS) for e in EXPERIMENTS for s in STEPS}
 
