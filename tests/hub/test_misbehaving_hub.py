@@ -163,7 +163,7 @@ def test_retries_are_bounded_and_end_in_one_sentence(hub, audited, waits, status
     with pytest.raises(UserError, match=rf"answered {status} for 'model\.safetensors' .* {client.ATTEMPTS} times in a row"):
         audited.fetch(2)
     assert len(waits) == client.ATTEMPTS - 1
-    assert len(hub.asked("/storage/")) == client.ATTEMPTS
+    assert len([r for r in hub.asked("/storage/") if r.range is None]) == client.ATTEMPTS
 
 
 def test_a_wait_of_hours_is_told_instead_of_slept(hub, audited, waits):
