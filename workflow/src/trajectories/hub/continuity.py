@@ -5,21 +5,22 @@ Training moves weights little by little, so of three checkpoints in a row a, b, 
     (|a - b| + |b - c|) / |a - c|
 
 is 1 where weights drift straight, at most √2 where steps do not turn back on one another (then |a - c|² ≥ |a - b|² + |b - c|²), whatever
-the distances in time and the learning rates are, and 2 for a process without memory, which is as far from its neighbours as these are from
-one another. Weights from k checkpoints away bend a diffusing run by √(2k) (for k = 1 they are the neighbour's own file, which hashes find),
-and weights of another run by far more. A checkpoint is out of line if its bend exceeds :data:`BEND` times the larger of √2 and the median
-bend of the eight checkpoints around it and, in runs of uneven bends, that median by five of their robust standard deviations. So at least
-1.84, steps that turn back on one another with a correlation of -0.41, is asked for. The worst one is left out, and the rest compared anew.
+the distances in time and the learning rates are, and 2 for noise without memory, which is as far from its neighbours as these are from one
+another (up to 2.41 where its size changes at once). Weights from k checkpoints away bend a diffusing run by √(2k), weights of another run by
+far more. The same is looked at for up to ten checkpoints in a row, with the first and the last of them in place of b. They are out of line if
+their bend exceeds :data:`BEND` times the larger of √2 and the median bend of the eight checkpoints around and, in runs of uneven bends, that
+median by five of their robust standard deviations: at least 2, and 2.83 in noise without memory. The worst are left out and the rest is
+compared anew. Where leaving out others nearby would do as well, those are accused that are fewest, and all that are as few.
 
-Several wrong checkpoints in a row, a wrong first or last one, and another run's weights from some step on bend nothing; they show as a
+Longer rows of wrong checkpoints, a wrong first or last one, and another run's weights from some step on bend nothing; they show as a
 **jump**: the distance between two neighbours against that of the checkpoints around, the median of up to three intervals on each side, of
 which the larger counts (a changed learning rate is no jump), each lengthened by as much as the interval itself is longer in time. Where it
 exceeds :data:`JUMP` the run is cut; pieces that follow one another without a jump once what lies between them is left out are joined again,
 and all but the largest piece are out of line. A first or last checkpoint has one neighbour only, and a jump is all that can be told of it:
 one that is a few checkpoints away from its place passes.
 
-Both are medians over the tensors of one part of the weights (a window of one file), and the largest of the parts decides, so that one
-replaced shard shows. Distances below rounding tell nothing and are left out.
+Both are medians over the tensors of one part of the weights (matrices in one place of a file, or a file's vectors), and the largest of the
+parts decides, so that one replaced shard shows. Distances as small as rounding tell nothing and are left out.
 """
 
 from __future__ import annotations
@@ -31,15 +32,16 @@ from itertools import chain, pairwise
 import numpy as np
 import numpy.typing as npt
 
-BEND = 1.3
+BEND = float(np.sqrt(2.0))
 """How many times the usual bend, or √2, is too much."""
+LONGEST = 10
+"""Checkpoints in a row whose bend is looked at (and no more than a third of the run)."""
 JUMP = 4.0
 """How many times the usual distance is too much."""
 _DIFFUSION = float(np.sqrt(2.0))
 _AROUND = 4
 _SIDE = 3
 _SPREAD = 5 * 1.4826
-_ROUNDING = float(1 / np.sqrt(6.0))
 
 Vector = npt.NDArray[np.float64]
 
@@ -71,13 +73,14 @@ class _Run:
     samples: Sequence[Sample]
     parts: Sequence[str]
     names: list[str] = field(init=False)
-    _masks: npt.NDArray[np.bool_] = field(init=False)
+    _places: list[npt.NDArray[np.intp]] = field(init=False)
     _norms: list[Vector] = field(init=False)
     _distances: dict[tuple[int, int], Vector] = field(init=False, default_factory=dict)
+    _bends: dict[tuple[int, int, int, int], Vector] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.names = list(dict.fromkeys(self.parts))
-        self._masks = np.array([[part == name for part in self.parts] for name in self.names])
+        self._places = [np.array([i for i, part in enumerate(self.parts) if part == name]) for name in self.names]
         self._norms = [np.array([np.nan if v is None else np.linalg.norm(v.astype(float)) for v in s.values]) for s in self.samples]
 
     def distance(self, i: int, k: int) -> Vector:
@@ -90,23 +93,34 @@ class _Run:
         return self._distances[i, k]
 
     def rounding(self, *which: int) -> Vector:
-        """The distance by slice that rounding alone may make: the root mean square of two rounded numbers' difference."""
-        return _ROUNDING * np.max([self.samples[i].epsilon * self._norms[i] for i in which], axis=0)
+        """The distance by slice that rounding alone may make: one unit in the last place of every number."""
+        return np.asarray(np.max([self.samples[i].epsilon * self._norms[i] for i in which], axis=0))
 
     def gap(self, i: int, k: int) -> int:
         return self.samples[k].step - self.samples[i].step
 
     def by_part(self, values: Vector) -> Vector:
         """Median over the slices of each part that tell something; none where there is no such slice."""
-        told = [values[mask & np.isfinite(values)] for mask in self._masks]
+        told = [values[own][np.isfinite(values[own])] for own in self._places]
         return np.array([np.median(t) if len(t) else np.nan for t in told])
 
-    def bend(self, a: int, b: int, c: int) -> Vector:
-        """The bend of ``b`` by part."""
-        least = self.rounding(a, b, c)
-        there = self.distance(a, b) + self.distance(b, c)
-        bent = np.divide(there, np.maximum(self.distance(a, c), least), out=np.full(len(there), np.nan), where=there > 2 * least)
-        return self.by_part(bent)
+    def bend(self, a: int, first: int, last: int, c: int) -> Vector:
+        """The bend by part of the checkpoints from ``first`` to ``last``, between ``a`` and ``c``."""
+        if (a, first, last, c) not in self._bends:
+            least = self.rounding(a, first, last, c)
+            there = self.distance(a, first) + self.distance(last, c)
+            bent = np.divide(there, np.maximum(self.distance(a, c), least), out=np.full(len(there), np.nan), where=there > 2 * least)
+            self._bends[a, first, last, c] = self.by_part(bent)
+        return self._bends[a, first, last, c]
+
+    def stalls(self, live: Sequence[int], k: int) -> bool:
+        """Whether the ``k``-th and the next one of some checkpoints are as good as the same, against the distances on either side."""
+        pairs = list(pairwise(live))
+        near = [pairs[j] for j in (k - 1, k + 1) if 0 <= j < len(pairs)]
+        least = self.rounding(*pairs[k])
+        usual = np.min([self.distance(*pair) for pair in near], axis=0) if near else least
+        share = np.divide(self.distance(*pairs[k]), usual, out=np.full(len(usual), np.nan), where=usual > least)
+        return bool(np.any(self.by_part(share) < 1 / JUMP))
 
     def jump(self, a: int, b: int, left: Sequence[tuple[int, int]], right: Sequence[tuple[int, int]]) -> Vector:
         """The jump from ``a`` to ``b`` by part, given the intervals on either side."""
@@ -142,33 +156,55 @@ def _limits(bends: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return limits
 
 
+def _excess(run: _Run, live: Sequence[int], limits: npt.NDArray[np.float64], first: int, last: int) -> tuple[float, int]:
+    """How many times the bend of ``live[first:last + 1]`` is what passes, and the part that shows it most."""
+    usual = np.max([limits[live[k]] for k in range(first, last + 1)], axis=0)
+    return _worst(run.bend(live[first - 1], live[first], live[last], live[last + 1]) / usual)
+
+
+def _blocks(count: int, low: int = 0, high: int | None = None) -> list[tuple[int, int]]:
+    """First and last place of everything that may be out of line among so many checkpoints, between two places."""
+    longest = max(1, min(LONGEST, count // 3))
+    stop = count - 1 if high is None else min(high, count - 1)
+    return [(i, i + m) for i in range(max(1, low), stop) for m in range(longest) if i + m < stop]
+
+
 def _bent(run: _Run, live: list[int]) -> dict[int, str]:
     """Checkpoints that bend the run too much, taken out of ``live`` one by one, the worst first."""
     found: dict[int, str] = {}
     while len(live) > 2:
-        bends = np.array([run.bend(*live[k - 1 : k + 2]) for k in range(1, len(live) - 1)])
-        limits = _limits(bends)
-        excess = [_worst(row)[0] for row in bends / limits]
-        at = int(np.argmax(excess))
-        if excess[at] <= 1:
+        limits = np.full((len(run.samples), len(run.names)), np.nan)
+        limits[live[1:-1]] = _limits(np.array([run.bend(a, b, b, c) for a, b, c in zip(live, live[1:], live[2:], strict=False)]))
+        excess = {block: _excess(run, live, limits, *block)[0] for block in _blocks(len(live))}
+        worst = max(excess, key=lambda block: excess[block])
+        if excess[worst] <= 1:
             break
-        accused = [at]
-        for other in (at - 1, at + 1):  # two that changed places: without either the other fits
-            if 0 <= other < len(excess) and excess[other] > 1:
-                rest = [i for i in live if i != live[other + 1]]
-                k = rest.index(live[at + 1])
-                if 0 < k < len(rest) - 1 and _worst(run.bend(*rest[k - 1 : k + 2]) / limits[at])[0] <= 1:
-                    accused.append(other)
-        for k in accused:
-            part = _worst(bends[k] / limits[k])[1]
-            a, b, c = (run.samples[i].step for i in live[k : k + 3])
-            found[b] = (
-                f"out of line with its neighbours in time: its distances to steps {a} and {c} are together {bends[k][part]:.1f} times the "
-                f"distance between those (up to {limits[k][part]:.1f} passes here), in {run.names[part]}"
-            )
-        gone = {live[k + 1] for k in accused}
+        near = [o for o, size in excess.items() if size > 1 and o[0] <= worst[1] + 1 and o[1] >= worst[0] - 1]
+        enough = [block for block in near if _fits(run, live, limits, *block)] or [worst]
+        shortest = min(last - first for first, last in enough)
+        gone = set()
+        for first, last in (block for block in enough if block[1] - block[0] == shortest):  # any of them may be the wrong one
+            part = _excess(run, live, limits, first, last)[1]
+            size = run.bend(live[first - 1], live[first], live[last], live[last + 1])[part]
+            usual = max(limits[live[k]][part] for k in range(first, last + 1))
+            a, c = run.samples[live[first - 1]].step, run.samples[live[last + 1]].step
+            found |= {
+                run.samples[
+                    i
+                ].step: f"out of line with its neighbours in time: the distances to steps {a} and {c} are together {size:.1f} times the "
+                f"distance between those (up to {usual:.1f} passes here), in {run.names[part]}"
+                for i in live[first : last + 1]
+            }
+            gone |= set(live[first : last + 1])
         live[:] = [i for i in live if i not in gone]
     return found
+
+
+def _fits(run: _Run, live: Sequence[int], limits: npt.NDArray[np.float64], first: int, last: int) -> bool:
+    """Whether nothing around is out of line any more without ``live[first:last + 1]``, and no checkpoint remains twice."""
+    rest = [*live[:first], *live[last + 1 :]]
+    around = _blocks(len(rest), first - 2, first + 3)
+    return not run.stalls(rest, first - 1) and all(_excess(run, rest, limits, *block)[0] <= 1 for block in around)
 
 
 def _seams(run: _Run, live: list[int]) -> dict[int, tuple[float, int]]:

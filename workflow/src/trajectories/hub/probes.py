@@ -145,8 +145,9 @@ def choose(tensors: Mapping[str, Tensor]) -> list[Slice]:
             taken = {(s.tensor, s.first) for s in chosen}
             if slices and not any((s.tensor, s.first) in taken for s in slices):
                 among = slices[len(slices) // 2].tensor if near is None else next(n for n, t in here.items() if t is near)
-                part = f"the tensors around {_said(among)}" + (f" ({file})" if len(files) > 1 else "")
-                chosen += [Slice(part, s.tensor, s.shape, s.first, s.count) for s in slices]
+                of_file = f" ({file})" if len(files) > 1 else ""
+                names = {True: f"matrices around {_said(among)}{of_file}", False: f"vectors{of_file}"}
+                chosen += [Slice(names[len(s.shape) > 1], s.tensor, s.shape, s.first, s.count) for s in slices]
     return chosen
 
 
