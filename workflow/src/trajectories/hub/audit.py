@@ -63,10 +63,8 @@ def _judge(
     """The table: what was found by hash, then by tensors, then what the suite knows of the kinds that neither shows (``trusted``)."""
     _apply(rows, *findings)
     if sources is not None:
-        _apply(
-            rows,
-            _tensor_findings(model.name, {r["step"]: sources[r["step"]] for r in rows if r["status"] == "ok" and r["step"] in sources}),
-        )
+        sound = {row["step"] for row in rows if row["status"] == "ok"}
+        _apply(rows, _tensor_findings(model.name, {s: source for s, source in sources.items() if s in sound}, model.all_steps[-1]))
     for row in rows:
         for anomaly in model.anomalies:
             if row["status"] == "ok" and anomaly.kind in trusted and (anomaly.expanded is None or row["step"] in anomaly.expanded):
@@ -89,8 +87,11 @@ def _weight_findings(last: int, weights: Mapping[int, Mapping[str, str]], main: 
     return [equal_wholes(identity, last, {"the branch main": main} if main else None), equal_parts(weights, last)]
 
 
-def _tensor_findings(name: str, sources: Mapping[int, Source]) -> dict[int, tuple[str, str]]:
-    """What a few tensors tell of the checkpoints that hashes found sound; the last one that can be read chooses the slices."""
+def _tensor_findings(name: str, sources: Mapping[int, Source], last: int) -> dict[int, tuple[str, str]]:
+    """What a few tensors tell of the checkpoints that hashes found sound; the last one that can be read chooses the slices.
+
+    Equal matrices are one content, whatever else stands in their files; vectors (layer norms) may rightly stay as they were.
+    """
     found: dict[int, tuple[str, str]] = {}
     probe: Probe | None = None
     if len(sources) < 3:
@@ -126,7 +127,12 @@ def _tensor_findings(name: str, sources: Mapping[int, Source]) -> dict[int, tupl
             found[step] = ("ok", "holds none of the tensors that were compared, under their names")
         else:
             samples.append(result)
-    return found | {step: ("discontinuous", detail) for step, detail in out_of_line(samples, probe.parts).items()}
+    matrices = {s.step: s.digests(probe.parts, [len(x.shape) > 1 for x in probe.slices]) for s in samples}
+    whole = equal_wholes({step: tables.digest(parts) for step, parts in matrices.items() if parts}, last)
+    same = equal_parts(matrices, last, "parts of the tensors read") | whole
+    found |= {step: (status, f"tensors read: {detail}") for step, (status, detail) in same.items()}
+    alone = [s for s in samples if found.get(s.step, ("ok", ""))[0] == "ok"]
+    return found | {step: ("discontinuous", detail) for step, detail in out_of_line(alone, probe.parts).items()}
 
 
 def of_hub(model: Model) -> pd.DataFrame:
@@ -195,9 +201,9 @@ def of_repository(repository: str, tensors: bool = True) -> pd.DataFrame:
         if tensors:
             sound = {row["step"] for row in rows if row["status"] == "ok"}
             readable = {s: c for s, c in choices_of[stage].items() if s in sound and c[1].format == "safetensors"}
-            _apply(rows, _tensor_findings(f"{repository} {stage}".strip(), {s: _on_hub(repository, *c) for s, c in readable.items()}))
-    table = pd.DataFrame([row for rows in rows_of.values() for row in sorted(rows, key=lambda row: row["step"])], columns=SCHEMA.names)
-    return table
+            sources = {step: _on_hub(repository, *choice) for step, choice in readable.items()}
+            _apply(rows, _tensor_findings(f"{repository} {stage}".strip(), sources, max(found[stage])))
+    return pd.DataFrame([row for rows in rows_of.values() for row in sorted(rows, key=lambda row: row["step"])], columns=SCHEMA.names)
 
 
 def _listed(

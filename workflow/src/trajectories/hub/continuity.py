@@ -6,11 +6,11 @@ Training moves weights little by little, so of three checkpoints in a row a, b, 
 
 is 1 where weights drift straight, at most √2 where steps do not turn back on one another (then |a - c|² ≥ |a - b|² + |b - c|²), whatever
 the distances in time and the learning rates are, and 2 for noise without memory, which is as far from its neighbours as these are from one
-another (up to 2.41 where its size changes at once). Weights from k checkpoints away bend a diffusing run by √(2k), weights of another run by
-far more. The same is looked at for up to ten checkpoints in a row, with the first and the last of them in place of b. They are out of line if
-their bend exceeds :data:`BEND` times the larger of √2 and the median bend of the eight checkpoints around and, in runs of uneven bends, that
-median by five of their robust standard deviations: at least 2, and 2.83 in noise without memory. The worst are left out and the rest is
-compared anew. Where leaving out others nearby would do as well, those are accused that are fewest, and all that are as few.
+another (up to 2.41 where its size changes at once). Weights from k checkpoints away bend a diffusing run by √(2k), weights of another run
+by far more. The same is looked at for up to ten checkpoints in a row, with the first and the last of them in place of b. They are out of
+line if their bend exceeds :data:`BEND` times the larger of √2 and the median bend of the eight checkpoints around and, in runs of uneven
+bends, that median by five of their robust standard deviations: at least 2, and 2.83 in noise without memory. The worst are left out and the
+rest is compared anew. Where leaving out others nearby would do as well, those are accused that are fewest, and all that are as few.
 
 Longer rows of wrong checkpoints, a wrong first or last one, and another run's weights from some step on bend nothing; they show as a
 **jump**: the distance between two neighbours against that of the checkpoints around, the median of up to three intervals on each side, of
@@ -25,9 +25,11 @@ parts decides, so that one replaced shard shows. Distances as small as rounding 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +66,14 @@ class Sample:
     def finite(self) -> bool:
         """Whether no value is infinite or none."""
         return all(v is None or bool(np.isfinite(v).all()) for v in self.values)
+
+    def digests(self, parts: Sequence[str], wanted: Sequence[bool]) -> dict[str, str]:
+        """A hash of the wanted slices by part, for the parts that have one."""
+        found: dict[str, Any] = {}
+        for value, part, counts in zip(self.values, parts, wanted, strict=True):
+            if counts and value is not None:
+                found.setdefault(part, hashlib.sha256()).update(value.tobytes())
+        return {part: total.hexdigest() for part, total in found.items()}
 
 
 @dataclass
