@@ -130,11 +130,12 @@ def choose(tensors: Mapping[str, Tensor]) -> list[Slice]:
     numbers = {n: t for n, t in tensors.items() if t.dtype in _TYPES and math.prod(t.shape) >= SHORTEST}
     files = sorted({t.file for t in numbers.values()})
     each = -(-WINDOWS // len(files)) if files else 0
-    width = max(SHORTEST * 8, min(WINDOW, LARGEST_SAMPLE // max(each * len(files), 1)))
+    widest = min(WINDOW, LARGEST_SAMPLE // max(each * len(files), 1))
     chosen: list[Slice] = []
     for file in files:
         here = {n: t for n, t in numbers.items() if t.file == file}
         low, high = min(t.start for t in here.values()), max(t.stop for t in here.values())
+        width = max(SHORTEST * 8, min(widest, (high - low) // (2 * each)))  # windows of a small file stay apart
         small = [t for t in here.values() if len(t.shape) == 1]
         for number in range(each):
             middle = low + (high - low) * (2 * number + 1) // (2 * each)
