@@ -10,7 +10,7 @@ from trajectories import tables
 from trajectories.errors import UserError
 
 
-def test_every_step_is_listed_with_commit_and_hash_and_no_weights_are_downloaded(hub, pythia, work):
+def test_every_step_is_listed_with_commit_and_hash_and_weights_are_read_by_range_alone(hub, pythia, work):
     table = work.audit()
     assert list(table.index) == [0, 1, 2, 143000]
     assert set(table["status"]) == {"ok"}
@@ -19,7 +19,8 @@ def test_every_step_is_listed_with_commit_and_hash_and_no_weights_are_downloaded
         assert table.at[step, "revision"] == f"step{step}"
         assert table.at[step, "commit"] == commit
         assert table.at[step, "sha256"] == pythia.commits[commit]["model.safetensors"].sha256
-    assert not hub.asked("resolve|storage")
+    assert all(r.range for r in hub.asked("/storage/"))
+    assert not [r for r in hub.asked("resolve") if r.method != "HEAD"]
 
 
 def test_only_configuration_tokenizer_and_safetensors_are_chosen(pythia, work):

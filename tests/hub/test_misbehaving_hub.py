@@ -22,10 +22,11 @@ LONG = 3_000_000
 
 
 @pytest.fixture
-def audited(pythia, work):
-    """The audit is done; step 2 has weights of 3 MB."""
+def audited(hub, pythia, work):
+    """The audit is done; step 2 has weights of 3 MB, and nothing has been asked for since."""
     pythia.commit("step2", checkpoint(2) | {"model.safetensors": weights(2, LONG)})
     work.audit()
+    hub.requests.clear()
     return work
 
 

@@ -23,7 +23,10 @@ VERBS: dict[str, tuple[tuple[str, ...], str]] = {
     "order": (("order",), "write an embedded suite's training order, or the reader's index of a remote one"),
     "train": (("model",), "train a model of an embedded suite and save its checkpoints"),
     "published": (("model",), "read a model's published results into a table"),
-    "audit": (("model",), "list a model's checkpoints (or results) and what is wrong with them; `all` joins the models' lists"),
+    "audit": (
+        ("model",),
+        "list a model's checkpoints (or results) and what is wrong; `all` joins the models' lists; owner/name is any repository of the Hub",
+    ),
     "fetch": (("model", "step"), "fetch a checkpoint from the Hub"),
     "stimuli": (("experiment",), "make an experiment's stimuli and their exposures"),
     "count": (("order", "experiment"), "count an experiment's terms in a training order, up to each checkpoint"),
@@ -130,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--threads", type=int, default=1)
         sub.add_argument("--experiments", help="comma-separated experiments that share a loaded checkpoint")
         sub.add_argument("--steps", help="comma-separated steps of the run")
+        if verb == "audit":
+            _repository_options(sub)
     return parser
 
 
@@ -137,14 +142,31 @@ def _bytes(gigabytes: float | None) -> int | None:
     return None if gigabytes is None else int(gigabytes * 1e9)
 
 
-def _run(args: argparse.Namespace) -> None:
+def _repository_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("options for a repository of the Hub (owner/name); the exit code is 3 if a checkpoint is not sound")
+    group.add_argument("--all", action="store_true", help="print the sound checkpoints too")
+    group.add_argument("--hashes-only", action="store_true", help="compare hashes alone, without reading a few tensors of each checkpoint")
+    group.add_argument("--output", type=Path, metavar="FILE", help="write the whole table to a .parquet or .csv file")
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run the verb; returns the exit code."""
+    if args.verb == "audit":
+        if "/" in args.model:
+            from trajectories.verbs import audit
+
+            return audit.of_repository(args.model, args.all, not args.hashes_only, args.output)
+        if args.all or args.hashes_only or args.output:
+            raise UserError(
+                "--all, --hashes-only and --output go with a repository of the Hub (owner/name); a suite's audit is always whole."
+            )
     from trajectories import recipes
     from trajectories.layout import Layout
     from trajectories.recipes import Settings
 
     if args.verb == "batch":
         _batch(args)
-        return
+        return 0
     targets = {name: getattr(args, name) for name in VERBS[args.verb][0]}
     machine = Machine(
         device=args.device or "auto",
@@ -163,7 +185,7 @@ def _run(args: argparse.Namespace) -> None:
         resolved = config.resolve(_given(args))
         if args.verb in FOR_PEOPLE:
             importlib.import_module(f"trajectories.verbs.{args.verb}").run(resolved)
-            return
+            return 0
         c = resolved.config
         bound = args.weights_disk_gb or c.weights_disk_gb
         machine = Machine(
@@ -185,6 +207,7 @@ def _run(args: argparse.Namespace) -> None:
     recipes.supersede(args.recipe)
     verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
     verb.run(Settings.read(args.recipe), Layout(args.recipe.resolve().parent.parent), machine, **targets)
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -199,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, str(args.threads))
     try:
-        _run(args)
+        return _run(args)
     except UserError as error:
         print(f"trajectories {args.verb}: {error}", file=sys.stderr)
         return 1
@@ -209,4 +232,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:  # a fault of ours: shown whole, except what nobody may see
         print(plain(traceback.format_exc()), file=sys.stderr)
         return 1
-    return 0

@@ -45,11 +45,11 @@ class Plan:
 
     def text(self) -> str:
         """Table and notes as plain text."""
-        lines = [] if self.table.empty else _columns(self.table)
+        lines = [] if self.table.empty else columns(self.table)
         return "\n".join([*lines, *([""] if lines and self.notes else []), *self.notes])
 
 
-def _columns(table: pd.DataFrame) -> list[str]:
+def columns(table: pd.DataFrame) -> list[str]:
     """The table's lines: text on the left of its column, numbers on the right."""
     cells = [[str(c) for c in table.columns], *([str(v) for v in row] for row in table.itertuples(index=False))]
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]

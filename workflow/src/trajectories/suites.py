@@ -27,8 +27,8 @@ VARIABLE = "TRAJECTORIES_SUITES"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 
-
-_REPOSITORY = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
+REPOSITORY = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*/)?[A-Za-z0-9_][A-Za-z0-9._-]*")
+"""What a repository of the Hub may be called."""
 
 
 def _inside(name: str) -> str:
@@ -38,7 +38,7 @@ def _inside(name: str) -> str:
 
 
 def _of_hub(name: str) -> str:
-    if not _REPOSITORY.fullmatch(name):
+    if not REPOSITORY.fullmatch(name):
         raise ValueError("should be a repository's name, owner/name")
     return name
 

@@ -61,7 +61,7 @@ def equal_wholes(identity: Mapping[int, str], last: int, also: Mapping[str, str]
     return found
 
 
-def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int) -> dict[int, tuple[str, str]]:
+def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int, what: str = "weight files") -> dict[int, tuple[str, str]]:
     """Steps that share some, not all, of their weight files with another step.
 
     The rule is that of :func:`equal_wholes`: the last step of the run keeps the file, and else nobody does.
@@ -69,6 +69,7 @@ def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int) -> dict[int, 
     Args:
         parts: hash by file name, by step.
         last: the last step of the run.
+        what: the parts, in the plural.
 
     Returns:
         As :func:`equal_wholes`.
@@ -87,7 +88,7 @@ def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int) -> dict[int, 
         if not shared:
             continue
         name, others = next(iter(shared.items()))
-        detail = f"{len(shared)} of {len(mine)} weight files shared: {name} is also that of {_several(others)}"
+        detail = f"{len(shared)} of {len(mine)} {what} shared: {name} is also that of {_several(others)}"
         found[step] = ("ok" if step == last else "duplicate", detail)
     return found
 
