@@ -19,7 +19,7 @@ SOURCE = str(Path(workflow.current_basedir).parent / "src")
 sys.path.insert(0, SOURCE)
 
 from trajectories import config as configuration
-from trajectories import recipes
+from trajectories import locks, recipes
 from trajectories.errors import UserError
 
 try:
@@ -44,6 +44,15 @@ shell.prefix(f'set -euo pipefail; export PYTHONPATH={shlex.quote(PYTHONPATH)} PA
 
 # `auto` asks for the GPU's slot where there is a GPU; elsewhere extraction shares the processors
 GPUS = int(RUN.config.device == "cuda" or (RUN.config.device == "auto" and shutil.which("nvidia-smi") is not None))
+
+
+onstart:
+    # instead of Snakemake's own lock, which a killed run leaves behind (`nolock` in the profiles)
+    try:
+        locks.only_run(RUN.root)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
 
 
 wildcard_constraints:

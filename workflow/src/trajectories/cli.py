@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -10,9 +11,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from trajectories import __version__
-from trajectories.errors import UserError, require_known
+from trajectories import __version__, locks
+from trajectories.errors import Damaged, UserError, disk_is_full, require_known
+
+if TYPE_CHECKING:
+    from trajectories.layout import Layout
 
 # verb: (targets, what it does)
 VERBS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -127,9 +132,23 @@ def _run(args: argparse.Namespace) -> None:
         for kind, name in names.items():
             require_known(kind, name, known[kind])
         args.recipe = recipes.write(resolved, args.verb, **names)
-    recipes.supersede(args.recipe)
+    layout = Layout(args.recipe.resolve().parent.parent)
     verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
-    verb.run(Settings.read(args.recipe), Layout(args.recipe.resolve().parent.parent), machine, **targets)
+    try:
+        with _alone(layout, args.verb, targets):
+            recipes.supersede(args.recipe)
+            verb.run(Settings.read(args.recipe), layout, machine, **targets)
+    except Damaged as error:
+        if not layout.forget(error.path):
+            raise
+        raise UserError(f"'{error.path}' was damaged ({error.found}) and is removed; run the workflow again to make it anew.") from error
+
+
+def _alone(layout: Layout, verb: str, targets: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """A job that outlived its run must not write where the next run's job writes; fetching and extraction lock what they use themselves."""
+    if verb in ("fetch", "extract"):
+        return contextlib.nullcontext()
+    return locks.alone(layout.recipe("").with_name(".".join(["", verb, *map(str, targets.values()), "lock"])))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,6 +164,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run(args)
     except UserError as error:
         print(f"trajectories {args.verb}: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not disk_is_full(error):
+            raise
+        print(f"trajectories {args.verb}: The disk is full; free some space, then run again. What is whole is kept.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"trajectories {args.verb}: interrupted", file=sys.stderr)

@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
     """What was expected, what was found, where, and what to do: one sentence, shown without a traceback."""
+
+
+class Damaged(UserError):
+    """A result on disk that cannot be what was written: not whole, or with another hash than its manifest names.
+
+    Args:
+        path: the file.
+        found: what is wrong with it, in a few words.
+    """
+
+    def __init__(self, path: Path, found: str):
+        super().__init__(f"'{path}' is damaged ({found}); delete it and run again.")
+        self.path, self.found = Path(path), found
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that the disk is full; libraries in other languages say so in their text only."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error) or "Disk quota exceeded" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:

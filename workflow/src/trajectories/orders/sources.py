@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from trajectories import tables
-from trajectories.errors import UserError
+from trajectories.errors import Damaged
 
 
 class Source(Protocol):
@@ -21,7 +21,7 @@ class Source(Protocol):
         ...
 
     def verify(self) -> None:
-        """Raise :class:`UserError` unless every byte is what the order's manifest says (reads everything)."""
+        """Raise :class:`Damaged` unless every byte is what the order's manifest says (reads everything)."""
         ...
 
 
@@ -46,7 +46,7 @@ class LocalShards:
         shards: ``{"name", "bytes", "sha256"}`` in the order of concatenation.
 
     Raises:
-        UserError: a shard is absent or has another size than ``bytes``.
+        Damaged: a shard is absent or has another size than ``bytes``.
     """
 
     def __init__(self, folder: Path, shards: Sequence[dict]):
@@ -57,11 +57,9 @@ class LocalShards:
             try:
                 size = path.stat().st_size
             except OSError as error:
-                raise UserError(f"Shard '{path}' cannot be read ({error.strerror}); write the order again.") from error
+                raise Damaged(path, error.strerror or str(error)) from error
             if size != shard["bytes"]:
-                raise UserError(
-                    f"Shard '{path}' has {size} bytes instead of {shard['bytes']}; it is damaged: delete it and write the order again."
-                )
+                raise Damaged(path, f"a shard of {size} bytes instead of {shard['bytes']}")
 
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """As :meth:`Source.read`."""
@@ -81,6 +79,4 @@ class LocalShards:
         for shard in self._shards:
             path = self._folder / shard["name"]
             if tables.sha256(path) != shard["sha256"]:
-                raise UserError(
-                    f"Shard '{path}' does not have the SHA-256 that 'order.json' names; it is damaged: delete it and write the order again."
-                )
+                raise Damaged(path, "a shard without the SHA-256 that 'order.json' names")
