@@ -29,7 +29,7 @@ STAGES = {
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Flow:
     """A finished run. Not to be changed."""
     base = tmp_path_factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    base = Path(os.environ["FAULTS_BASE"]) if "FAULTS_BASE" in os.environ else base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = base / "undisturbed"
     with FileLock(base / "undisturbed.lock"):
         if not (folder / "done").exists():

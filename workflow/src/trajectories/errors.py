@@ -25,6 +25,14 @@ class Damaged(UserError):
         self.path, self.found = Path(path), found
 
 
+def unreadable(path: Path, error: OSError) -> UserError:
+    """What to raise where a result cannot be opened: one that is gone can be made anew, one that the system does not hand out must not be
+    touched."""
+    if isinstance(error, FileNotFoundError):
+        return Damaged(path, "it is gone")
+    return UserError(f"Cannot read '{path}': {error.strerror or error}; fix the disk or the folder, then run again.")
+
+
 def disk_is_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that the disk is full; libraries in other languages say so in their text only."""
     while error is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trajectories.errors import Damaged, UserError
+from trajectories.errors import Damaged, UserError, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd  # a second to import, which verbs that only copy tables do without
@@ -118,7 +118,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise UserError(f"'{path}' does not exist; run the step that makes it first.") from None
     except (pa.ArrowException, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's, not the format's
-            raise UserError(f"Cannot read '{path}': {error.strerror}; fix the disk or the folder, then run again.") from error
+            raise unreadable(path, error) from error
         raise Damaged(path, f"not a whole Parquet table: {(str(error).splitlines() or [''])[0]}") from error
 
 

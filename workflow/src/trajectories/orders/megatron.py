@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trajectories import tables
-from trajectories.errors import Damaged, UserError
+from trajectories.errors import Damaged, UserError, unreadable
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
@@ -57,7 +57,7 @@ def read_index(path: Path) -> Index:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise Damaged(path, f"an index that cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     start = len(MAGIC) + _HEADER.size
     if len(content) < start or not content.startswith(MAGIC):
         raise Damaged(path, f"no MMIDIDX index: it begins with {content[: len(MAGIC)]!r}")
@@ -68,7 +68,7 @@ def read_index(path: Path) -> Index:
         )
     expected = start + sequences * 12 + bounds * 8
     if len(content) != expected:
-        raise Damaged(path, f"an index of {len(content)} bytes whose header promises {expected}")
+        raise Damaged(path, f"it has {len(content)} bytes, but its header promises {expected}")
     return Index(
         dtype=np.dtype(TYPES[code]),
         sizes=np.frombuffer(content, "<i4", sequences, start),

@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from trajectories import tables
-from trajectories.errors import Damaged
+from trajectories.errors import Damaged, unreadable
 
 
 class Source(Protocol):
@@ -57,9 +57,9 @@ class LocalShards:
             try:
                 size = path.stat().st_size
             except OSError as error:
-                raise Damaged(path, error.strerror or str(error)) from error
+                raise unreadable(path, error) from error
             if size != shard["bytes"]:
-                raise Damaged(path, f"a shard of {size} bytes instead of {shard['bytes']}")
+                raise Damaged(path, f"it has {size} bytes instead of {shard['bytes']}")
 
     def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """As :meth:`Source.read`."""
@@ -79,4 +79,4 @@ class LocalShards:
         for shard in self._shards:
             path = self._folder / shard["name"]
             if tables.sha256(path) != shard["sha256"]:
-                raise Damaged(path, "a shard without the SHA-256 that 'order.json' names")
+                raise Damaged(path, "another SHA-256 than 'order.json' names")

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from trajectories import experiments, row_lists, tables
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, TRAJECTORIES, Analysis, AnalysisContext
-from trajectories.errors import Damaged, UserError
+from trajectories.errors import Damaged, UserError, unreadable
 from trajectories.hub.duplicates import branch_points, results_of_others
 from trajectories.provenance import provenance
 from trajectories.suites import Suite
@@ -153,7 +153,9 @@ def _tensor(path: Path, measure: str) -> np.ndarray:
 
     try:
         return load_file(path)[measure]
-    except (OSError, KeyError, SafetensorError) as error:
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (KeyError, SafetensorError) as error:
         raise Damaged(path, f"no tensor: {error}") from error
 
 

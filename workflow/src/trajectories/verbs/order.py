@@ -51,7 +51,7 @@ def run(settings: Settings, layout: Layout, machine: Machine, order: str) -> Non
     manifest = tables.read_json(layout.corpus / "corpus.json")
     inputs = [layout.corpus / "rows.npy"]
     if tables.sha256(inputs[0]) != manifest["files"]["rows.npy"]["sha256"]:
-        raise Damaged(inputs[0], "without the SHA-256 that 'corpus.json' names")
+        raise Damaged(inputs[0], "another SHA-256 than 'corpus.json' names")
     rows = np.load(inputs[0])
     # the corpus holds the rows that are trained on, then those that are not
     rows = rows[plan.rows :] if what.held_out else rows[: plan.rows]
