@@ -14,6 +14,12 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _downloads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What tests download is kept apart from what the user has downloaded, and goes with the tests' other files."""
+    os.environ["TRAJECTORIES_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """The root of the working copy."""

@@ -52,7 +52,7 @@ def served(made: Path) -> Iterator[LoopbackHub]:
 def command(folder: Path, made: Path, hub: LoopbackHub, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
     environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(made / "cache"), "TRAJECTORIES_SUITES": str(made / "suites")}
-    environment |= {"PYTHONPATH": str(made / "workflow" / "src")}
+    environment |= {"PYTHONPATH": str(made / "workflow" / "src"), "TRAJECTORIES_CACHE": str(made / "downloads")}
     return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 

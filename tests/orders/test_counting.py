@@ -93,8 +93,8 @@ class InMemory:
     def __init__(self, content: np.ndarray):
         self.content = content.astype("<u2").tobytes()
 
-    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        return [self.content[start:stop] for start, stop in ranges]
+    def read(self, ranges: Sequence[tuple[int, int]], out: memoryview) -> None:
+        out[:] = b"".join(self.content[start:stop] for start, stop in ranges)
 
     def verify(self) -> None: ...
 

@@ -34,8 +34,10 @@ VERBS: dict[str, tuple[tuple[str, ...], str]] = {
     "figures": (("experiment",), "draw an experiment's figures"),
     "report": ((), "write the report"),
     "plan": ((), "print what the configured run could tell, and the samples that its claims would take; makes nothing"),
+    "batch": ((), "show the rows that a training step trained on, decoded; of an order on the Hub only these are read"),
 }
-FOR_PEOPLE = ("plan",)
+CONFIG = Path("config.yaml")
+FOR_PEOPLE = ("plan", "batch")
 """Verbs that only print: they have no recipe, since no result stands on them."""
 
 
@@ -62,6 +64,44 @@ class Machine:
     steps: tuple[int, ...] | None = None
 
 
+def _batch_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which batch, and how it is shown")
+    group.add_argument("--suite", help="suite (default: the configuration's)")
+    group.add_argument("--step", type=int, required=True, help="training step; the first one is 0")
+    group.add_argument("--model", help="model, where the suite's models differ in their batches")
+    group.add_argument("--order", help="training order, where the suite has several")
+    group.add_argument("--rows", metavar="A:B", help="rows of the batch, counted from 0, such as 3 or 0:4 (default: all)")
+    group.add_argument("--ids", action="store_true", help="print token ids instead of text")
+    group.add_argument("--output", type=Path, metavar="FILE", help="write to a .npy file (ids) or a .jsonl file (ids and text) instead")
+
+
+def _given(args: argparse.Namespace, absent: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The configuration's file, or ``absent`` where there is none, with what ``--set`` overrides."""
+    import yaml
+
+    from trajectories import config
+
+    given = config.read(args.config) if absent is None or args.config.is_file() else absent
+    for pair in args.set:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UserError(f"--set expects KEY=VALUE, found '{pair}'.")
+        given[key] = yaml.safe_load(value)
+    return given
+
+
+def _batch(args: argparse.Namespace) -> None:
+    from trajectories import config, suites
+    from trajectories.layout import Layout
+    from trajectories.verbs import batch
+
+    # of a configuration only the folders count, so that batches can be looked at anywhere
+    chosen = config.validated(_given(args, {"experiments": []} if args.config == CONFIG else None))
+    suite = suites.load_suite(args.suite or chosen.suite)
+    data_dir = args.data_dir or (Path(chosen.data_dir) if chosen.data_dir else None)
+    batch.run(suite, Layout(Path(chosen.results) / suite.name), data_dir, args)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="trajectories", description="What language models learn, when in training, and how that changes with scale."
@@ -72,8 +112,10 @@ def _parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(verb, help=text, description=text)
         for target in targets:
             sub.add_argument(target, type=int if target == "step" else str)
+        if verb == "batch":
+            _batch_options(sub)
         what = sub.add_mutually_exclusive_group()
-        what.add_argument("--config", type=Path, default=Path("config.yaml"), help="configuration (default: config.yaml)")
+        what.add_argument("--config", type=Path, default=CONFIG, help="configuration (default: config.yaml)")
         if verb not in FOR_PEOPLE:
             what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
@@ -92,6 +134,9 @@ def _run(args: argparse.Namespace) -> None:
     from trajectories.layout import Layout
     from trajectories.recipes import Settings
 
+    if args.verb == "batch":
+        _batch(args)
+        return
     targets = {name: getattr(args, name) for name in VERBS[args.verb][0]}
     machine = Machine(
         device=args.device or "auto",
@@ -103,17 +148,9 @@ def _run(args: argparse.Namespace) -> None:
         steps=tuple(int(step) for step in args.steps.split(",")) if args.steps else None,
     )
     if getattr(args, "recipe", None) is None:
-        import yaml
-
         from trajectories import config, experiments
 
-        given = config.read(args.config)
-        for pair in args.set:
-            key, equals, value = pair.partition("=")
-            if not equals:
-                raise UserError(f"--set expects KEY=VALUE, found '{pair}'.")
-            given[key] = yaml.safe_load(value)
-        resolved = config.resolve(given)
+        resolved = config.resolve(_given(args))
         if args.verb in FOR_PEOPLE:
             importlib.import_module(f"trajectories.verbs.{args.verb}").run(resolved)
             return

@@ -130,6 +130,19 @@ def _check_keys(given: dict[str, Any], model: type, place: str = "") -> None:
             _check_keys(value, inner, f"{place}{key}.")
 
 
+def validated(given: dict[str, Any]) -> Base:
+    """Check a configuration against the schema, whatever its suite.
+
+    Raises:
+        UserError: an unknown key or a wrong type.
+    """
+    _check_keys(given, schema())
+    try:
+        return schema().model_validate(given)
+    except ValidationError as error:
+        raise explain(error, "Configuration") from error
+
+
 def resolve(given: dict[str, Any]) -> Resolved:
     """Check a configuration against the schema and its suite.
 
@@ -139,11 +152,7 @@ def resolve(given: dict[str, Any]) -> Resolved:
     Raises:
         UserError: an unknown key, a wrong type, an unknown suite, model, step or experiment; says the nearest right one.
     """
-    _check_keys(given, schema())
-    try:
-        config = schema().model_validate(given)
-    except ValidationError as error:
-        raise explain(error, "Configuration") from error
+    config = validated(given)
     return Resolved(config, load_suite(config.suite))
 
 

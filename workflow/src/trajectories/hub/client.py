@@ -112,7 +112,8 @@ def explain(error: Exception, what: str, attempts: int = 1, asked: float | None 
     return UserError(f"{where} {end}")
 
 
-def _patiently(action: Callable[[], T], what: str) -> T:
+def patiently(action: Callable[[], T], what: str) -> T:
+    """What a request gives, tried again while there is a point in it; raises :class:`UserError` that says what was asked for."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
@@ -132,7 +133,7 @@ def _pages(url: str, what: str) -> Iterator[Any]:
             hf_raise_for_status(response)
             return response
 
-        response = _patiently(get, what)
+        response = patiently(get, what)
         try:
             yield response.json()
         except ValueError as error:
@@ -207,12 +208,12 @@ def download(
                     if out.tell() < file.size:
                         raise httpx2.RemoteProtocolError(f"{out.tell()} of {file.size} bytes")
                 except (HfHubHTTPError, httpx2.TransportError, OfflineModeIsEnabled) as error:
-                    attempt = _next(error, attempt, out.tell() > start, what)
+                    attempt = next_attempt(error, attempt, out.tell() > start, what)
     except OSError as error:
         raise disk_error(error, target.parent) from error
 
 
-def _next(error: Exception, attempt: int, progressed: bool, what: str) -> int:
+def next_attempt(error: Exception, attempt: int, progressed: bool, what: str) -> int:
     """Wait, and count the next attempt; the count starts again where the last one brought something."""
     attempt = 1 if progressed else attempt
     _wait(error, attempt, what)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Protocol
-
-import numpy as np
 
 from trajectories import tables
 from trajectories.errors import Damaged, unreadable
@@ -16,8 +16,13 @@ from trajectories.errors import Damaged, unreadable
 class Source(Protocol):
     """The concatenation of an order's shards, as bytes."""
 
-    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes [start, stop) of the concatenated shards for each ``(start, stop)``, all within them."""
+    def read(self, ranges: Sequence[tuple[int, int]], out: memoryview) -> None:
+        """Fill ``out`` with the bytes [start, stop) of the concatenated shards for each ``(start, stop)``, one range after the other.
+
+        Args:
+            ranges: ascending, without overlap, all within the shards.
+            out: as many bytes as the ranges have in all.
+        """
         ...
 
     def verify(self) -> None:
@@ -27,13 +32,13 @@ class Source(Protocol):
 
 def pieces(sizes: Sequence[int], start: int, stop: int) -> list[tuple[int, int, int]]:
     """Split the bytes [start, stop) of concatenated files of the given sizes: ``(file, first byte in it, end byte in it)``."""
-    bounds = np.concatenate([[0], np.cumsum(sizes)])
+    bounds = [0, *accumulate(sizes)]
     found = []
-    file = int(np.searchsorted(bounds, start, side="right")) - 1
+    file = bisect_right(bounds, start) - 1
     while start < stop:
-        end = min(stop, int(bounds[file + 1]))
+        end = min(stop, bounds[file + 1])
         if end > start:
-            found.append((file, start - int(bounds[file]), end - int(bounds[file])))
+            found.append((file, start - bounds[file], end - bounds[file]))
         start, file = end, file + 1
     return found
 
@@ -61,18 +66,21 @@ class LocalShards:
             if size != shard["bytes"]:
                 raise Damaged(path, f"it has {size} bytes instead of {shard['bytes']}")
 
-    def read(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def read(self, ranges: Sequence[tuple[int, int]], out: memoryview) -> None:
         """As :meth:`Source.read`."""
+        at = 0
         with ExitStack() as stack:
             files: dict[int, BinaryIO] = {}
-
-            def piece(shard: int, first: int, end: int) -> bytes:
-                if shard not in files:
-                    files[shard] = stack.enter_context(open(self._folder / self._shards[shard]["name"], "rb"))
-                files[shard].seek(first)
-                return files[shard].read(end - first)
-
-            return [b"".join(piece(*part) for part in pieces(self._sizes, *bounds)) for bounds in ranges]
+            for start, stop in ranges:
+                for shard, first, end in pieces(self._sizes, start, stop):
+                    if shard not in files:
+                        files[shard] = stack.enter_context(open(self._folder / self._shards[shard]["name"], "rb"))
+                    files[shard].seek(first)
+                    if files[shard].readinto(out[at : at + end - first]) < end - first:  # type: ignore[attr-defined]
+                        raise UserError(
+                            f"Shard '{self._folder / self._shards[shard]['name']}' became shorter while it was read; write the order again."
+                        )
+                    at += end - first
 
     def verify(self) -> None:
         """As :meth:`Source.verify`."""
