@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from trajectories import tables
 from trajectories.errors import UserError
 from trajectories.extraction import model as models
 from trajectories.extraction import run
+from trajectories.extraction.store import Store
+from trajectories.hub import fetch
+from trajectories.locks import Held
 from trajectories.verbs import extract
 
 SUMS = [{"name": "logprob", "options": {}}]
@@ -279,3 +284,56 @@ def test_the_suites_precision_is_computed_in_and_recorded(tmp_path: Path, module
     about = tables.provenance(half.layout.measurement("tiny-a", 0, "grammar"))
     assert about["extraction"]["dtype"] == dtype
     assert 0 < np.abs(found[0] - found[1]).max() < 0.05 * np.abs(found[0]).max()
+
+
+def stolen(place: Place) -> None:
+    """What a process finds that was stopped for longer than its lease: others have had the lock, and let it go."""
+    for path in (place.layout.store / "leases").iterdir():
+        path.unlink()
+
+
+def test_a_process_that_lost_its_lock_looks_again_and_one_that_did_not_fails(
+    place: Place, sequences: list[list[int]], loads: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.show("grammar", table_of(sequences), SUMS)
+    load, lost = models.load, [False, True]
+
+    def removed(*arguments: Any) -> Any:
+        if not lost:
+            return load(*arguments)
+        if lost.pop(0):
+            stolen(place)
+        raise UserError("The checkpoint lacks its weights.")
+
+    monkeypatch.setattr(models, "load", removed)
+    with pytest.raises(UserError, match="lacks its weights"):
+        place.extract("grammar")
+    assert len(place.extract("grammar")) == len(sequences)
+    assert len(loads) == 1
+
+
+def test_fetched_weights_stay_when_the_lock_was_lost(
+    tmp_path: Path, module: Any, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, source="hub")
+    weights = place.save(module, 0) / "model.safetensors"
+    place.show("grammar", table_of(sequences), SUMS)
+
+    def asked(folder: Path) -> int:
+        raise AssertionError(folder)
+
+    lock = Store.lock
+
+    @contextlib.contextmanager
+    def losing(store: Store, name: str, wait: bool = True) -> Iterator[Held]:
+        with lock(store, name, wait) as held:
+            if not weights.exists() or any(store.root.glob("*/entry.json")):
+                stolen(place)
+            yield held
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "lock", losing)
+        patch.setattr(fetch, "discard", asked)
+        place.extract("grammar", keep_checkpoints=False)
+    place.extract("grammar", keep_checkpoints=False)
+    assert not weights.exists()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -82,43 +79,6 @@ def test_what_a_killed_process_left_behind_is_swept_when_old_and_never_read(stor
     assert store.get("k") is None
     store.put("k", TABLE, {}, {})
     assert (old.exists(), young.exists()) == (False, True)
-
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from trajectories.extraction.store import Store
-with Store(Path(sys.argv[1])).lock("w") as held:
-    print(held, flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_lock_keeps_others_out_and_dies_with_its_holder(store: Store) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(store.root)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline().strip() == "True"
-        with store.lock("w", wait=False) as held:
-            assert not held
-        with store.lock("other", wait=False) as held:
-            assert held
-        holder.send_signal(signal.SIGKILL)
-        holder.wait(timeout=10)
-        with store.lock("w") as held:
-            assert held
-    finally:
-        holder.kill()
-        holder.wait(timeout=10)
-
-
-def test_without_locks_in_the_file_system_work_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported(handle: int, operation: int) -> None:
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr("fcntl.flock", unsupported)
-    with store.lock("w") as held:
-        assert held
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

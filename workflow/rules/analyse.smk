@@ -21,8 +21,8 @@ rule analyse:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=growing(4000),
+        runtime=growing(120),
     shell:
         "trajectories analyse {wildcards.experiment:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
 
@@ -50,8 +50,8 @@ rule figures:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     shell:
         "trajectories figures {wildcards.experiment:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
 
@@ -75,7 +75,7 @@ rule report:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     shell:
         "trajectories report --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"

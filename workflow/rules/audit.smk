@@ -19,15 +19,16 @@ rule audit:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=growing(1500),
+        runtime=growing(60),
         network=1,
     shell:
         "trajectories audit {wildcards.model:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
 
 
 rule audit_all:
-    """Join the chosen models' audits into one table."""
+    """Join the chosen models' audits into one table, where Snakemake runs: it takes a second."""
+    localrule: True
     input:
         audits=expand(f"{ROOT}/audit/{{model}}.parquet", model=MODELS),
         recipe=recipe("audit"),
@@ -39,7 +40,7 @@ rule audit_all:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=growing(1000),
+        runtime=growing(10),
     shell:
         "trajectories audit all --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"

@@ -2,7 +2,8 @@
 #
 # Needs: config.yaml (with --config merged in).
 # Makes: RUN, the checked configuration with its suite; ROOT, the folder of this suite's results; MODELS, EXPERIMENTS, the chosen ones;
-#        recipe(), the input by which a rule depends on the code and the configuration of its verb; MACHINE, the options that change no result.
+#        recipe(), the input by which a rule depends on the code and the configuration of its verb; MACHINE, the options that change no result;
+#        growing(), by_size(), gpus(): what jobs ask for.
 
 import functools
 import os
@@ -12,20 +13,23 @@ import shutil
 import sys
 from pathlib import Path
 
-from snakemake.settings.types import DeploymentMethod
+from snakemake.settings.types import DeploymentMethod, ExecMode
 
 # this copy's code, whatever else is installed: for the rules here, and for the commands that they call
 SOURCE = str(Path(workflow.current_basedir).parent / "src")
 sys.path.insert(0, SOURCE)
 
 from trajectories import config as configuration
-from trajectories import locks, recipes
+from trajectories import locks, recipes, resources
 from trajectories.errors import UserError
+from trajectories.resources import growing
 
 try:
     RUN = configuration.resolve(dict(config))
     recipes.prepare(RUN)
     recipes.write_all(RUN)
+    TABLE = resources.read(Path(SOURCE).parent / "resources.yaml")
+    ASKED = {model.name: TABLE.of(model.parameters_total, RUN.dtype(model.name)) for model in RUN.models}
 except UserError as error:
     # the sentence alone: an exception would add Snakemake's lines of where in this file it was raised
     print(error, file=sys.stderr)
@@ -41,9 +45,6 @@ PYTHONPATH = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]
 # Snakemake's own environment serves the commands, activated or not; under --sdm conda the one that the rule names does
 COMMANDS = "" if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method else f"{Path(sys.executable).parent}:"
 shell.prefix(f'set -euo pipefail; export PYTHONPATH={shlex.quote(PYTHONPATH)} PATH={shlex.quote(COMMANDS)}"$PATH"; ')
-
-# `auto` asks for the GPU's slot where there is a GPU; elsewhere extraction shares the processors
-GPUS = int(RUN.config.device == "cuda" or (RUN.config.device == "auto" and shutil.which("nvidia-smi") is not None))
 
 
 onstart:
@@ -76,6 +77,19 @@ def recipe(verb, *names):
     return of_job
 
 
-def weights_mb(wildcards):
-    """Memory for a model in float32, once while it is read and once more for activations, on top of the libraries'."""
-    return 1500 + 2 * RUN.suite.model(wildcards.model).parameters_total * 4 // 10**6
+def by_size(resource):
+    """Resource function: what workflow/resources.yaml says for the job's model, more of it at each attempt."""
+
+    def of_job(wildcards, attempt):
+        return attempt * getattr(ASKED[wildcards.model], resource)
+
+    return of_job
+
+
+def gpus(wildcards):
+    """GPUs for a model; none where extraction runs on processors. On this machine `auto` looks whether there is a GPU; a cluster's jobs run
+    elsewhere, so there the profile and `device` decide."""
+    here = workflow.exec_mode == ExecMode.DEFAULT and workflow.local_exec
+    if RUN.config.device == "cpu" or (RUN.config.device == "auto" and here and shutil.which("nvidia-smi") is None):
+        return 0
+    return ASKED[wildcards.model].gpu

@@ -21,8 +21,8 @@ rule order:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=growing(1500),
+        runtime=growing(60),
         network=1,
     shell:
         "trajectories order {wildcards.order:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
@@ -43,8 +43,8 @@ rule fetch:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=240,
+        mem_mb=growing(1500),
+        runtime=by_size("runtime"),
         network=1,
     shell:
         "trajectories fetch {wildcards.model:q} {wildcards.step} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"

@@ -26,8 +26,8 @@ if RUN.suite.source != "published":
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=3000,
-            runtime=60,
+            mem_mb=growing(3000),
+            runtime=growing(60),
             network=1,
         shell:
             "trajectories stimuli {wildcards.experiment:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
@@ -49,8 +49,8 @@ if RUN.suite.source != "published":
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=240,
+            mem_mb=growing(2000),
+            runtime=growing(240),
             network=1,
         shell:
             "trajectories count {wildcards.order:q} {wildcards.experiment:q}"
@@ -73,9 +73,9 @@ if RUN.suite.source != "published":
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=weights_mb,
-            runtime=240,
-            gpu=GPUS,
+            mem_mb=by_size("mem_mb"),
+            runtime=by_size("runtime"),
+            gpu=gpus,
         shell:
             "trajectories extract {wildcards.model:q} {wildcards.step} {wildcards.experiment:q}"
-            " --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
+            " --recipe {input.recipe:q} {MACHINE} --gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"

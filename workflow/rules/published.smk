@@ -18,8 +18,8 @@ rule published:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=growing(1500),
+        runtime=growing(30),
         network=1,
     shell:
         "trajectories published {wildcards.model:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"

@@ -20,8 +20,8 @@ rule corpus:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=15,
+        mem_mb=growing(3000),
+        runtime=growing(15),
     shell:
         "trajectories corpus --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
 
@@ -41,8 +41,8 @@ rule order:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=growing(1500),
+        runtime=growing(10),
     shell:
         "trajectories order {wildcards.order:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
 
@@ -71,8 +71,8 @@ for model in RUN.suite.models:
             ENVIRONMENT
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=60,
+            mem_mb=growing(2000),
+            runtime=growing(60),
         params:
             model=model.name,
         shell:

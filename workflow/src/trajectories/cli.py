@@ -47,6 +47,7 @@ class Machine:
 
     Attributes:
         device: ``auto``, ``cpu`` or ``cuda``.
+        gpus: GPUs that share a model, where it runs on GPUs.
         data_dir: local copies of the public data sets, or None.
         keep_checkpoints: keep fetched weights after extraction.
         batch_tokens: tokens of one batch of extraction, padding included.
@@ -56,6 +57,7 @@ class Machine:
     """
 
     device: str = "auto"
+    gpus: int = 1
     data_dir: Path | None = None
     keep_checkpoints: bool = True
     batch_tokens: int = 16384
@@ -120,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
             what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
+        sub.add_argument("--gpus", type=int, default=1, help="GPUs that share a model (default: 1)")
         sub.add_argument("--data-dir", type=Path)
         sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
         sub.add_argument("--batch-tokens", type=int)
@@ -140,6 +143,7 @@ def _run(args: argparse.Namespace) -> None:
     targets = {name: getattr(args, name) for name in VERBS[args.verb][0]}
     machine = Machine(
         device=args.device or "auto",
+        gpus=args.gpus,
         data_dir=args.data_dir,
         keep_checkpoints=not args.discard_checkpoints,
         batch_tokens=args.batch_tokens or 16384,
@@ -157,6 +161,7 @@ def _run(args: argparse.Namespace) -> None:
         c = resolved.config
         machine = Machine(
             device=args.device or c.device,
+            gpus=args.gpus,
             data_dir=args.data_dir or (Path(c.data_dir) if c.data_dir else None),
             keep_checkpoints=c.keep_checkpoints and not args.discard_checkpoints,
             batch_tokens=args.batch_tokens or c.batch_tokens,
@@ -181,11 +186,11 @@ def _run(args: argparse.Namespace) -> None:
         raise UserError(f"'{error.path}' was damaged ({error.found}) and is removed; run the workflow again to make it anew.") from error
 
 
-def _alone(layout: Layout, verb: str, targets: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
+def _alone(layout: Layout, verb: str, targets: dict[str, Any]) -> contextlib.AbstractContextManager[object]:
     """A job that outlived its run must not write where the next run's job writes; fetching and extraction lock what they use themselves."""
     if verb in ("fetch", "extract"):
         return contextlib.nullcontext()
-    return locks.alone(layout.recipe("").with_name(".".join(["", verb, *map(str, targets.values()), "lock"])))
+    return locks.lock(layout.recipe("").with_name(".".join(["", verb, *map(str, targets.values()), "lock"])))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,6 +24,11 @@ class Base(Strict):
     )
     experiments: list[str] = Field(description="Experiments to run; one that the suite cannot serve is left out and named in the report.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where extraction runs; changes speed, not which results are valid.")
+    dtype: Literal["suite", "float32", "float16", "bfloat16"] = Field(
+        "suite",
+        description="Precision in which checkpoints are measured; `suite` is that of the suite's own weights. A GPU holds larger models in "
+        "`bfloat16`; labels near a tie may then differ.",
+    )
     data_dir: str | None = Field(None, description="Folder with local copies of the public data sets; they are downloaded if absent.")
     results: str = Field("results", description="Folder of all outputs.")
     seed: int = Field(1, ge=0, description="Seed of sampling, bootstrap, permutations and simulations (not of training).")
@@ -102,6 +107,11 @@ class Resolved:
         """The steps of a chosen model that are extracted and analysed, ascending."""
         found = self.suite.model(model).all_steps
         return found if self.config.steps == "all" else [s for s in found if s in set(self.config.steps)]
+
+    def dtype(self, model: str) -> str:
+        """The precision in which a model is measured."""
+        own = self.suite.model(model).dtype
+        return own if self.config.dtype == "suite" or self.suite.source == "published" else self.config.dtype
 
     def counted(self, experiment: str) -> list[str]:
         """The orders in which an experiment's terms are counted: those that chosen models were trained on and whose rows can be read."""

@@ -1,64 +1,92 @@
-"""Locks between processes: who works on something holds its file, and the system frees it when the holder ends, however it ends.
+"""Locks that hold between processes of one machine and of several that share a file system.
 
-So a lock is never left behind by a process that was killed. Locks go across machines where the file system's do (NFS does); where it has
-none, they count as held.
+A lock is a file that its holder makes, or finds there and waits. The holder touches it now and then; whoever waits takes it over when it
+has not changed for :data:`LEASE` seconds of the waiting process's own clock, so the machines' clocks need not agree and the file system
+need not honour ``flock``. On the holder's own machine a killed holder is noticed at once. A holder that was stopped for longer than the
+lease goes on without the lock: nothing but double work may depend on it, and whoever destroys something asks first whether it is held.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import fcntl
-import os
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
+
 from trajectories.errors import UserError
 
+LEASE = 180.0
+"""Seconds without a sign of life after which a lock is taken over: three times as long as NFS may keep the old times of a file."""
 
-def _open(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise UserError(f"Cannot write '{path}': {error.strerror}; free space or fix the folder, then run again.") from error
+HEARTBEAT = 15.0
+"""Seconds between two signs of life."""
+
+PAUSE = 0.25
+"""Seconds between two looks at a lock that is waited for."""
 
 
-def _try(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
+SECOND_LOOK = 3.0
+"""Seconds in which the lock of a run that was killed is found to be nobody's."""
+
+
+class Held:
+    """Whether a lock is held: true from when it was got until it is let go, or until another process has taken it over."""
+
+    def __init__(self, lease: SoftFileLease | None):
+        self._lease = lease
+
+    def __bool__(self) -> bool:
+        lease = self._lease
+        return lease is not None and lease.is_locked and lease.compromise is None and lease.is_lock_held_by_us
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock ``path`` for a block; whoever else wants it waits."""
-    handle = _open(path)
+def lock(path: Path, wait: bool = True, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> Iterator[Held]:
+    """Hold a lock for the length of the block; it may be let go in another thread than it was got in.
+
+    Args:
+        path: the lock's file; its folder is made.
+        wait: wait for a lock that is held, or give up at once.
+        lease: seconds, the same for all who use this path.
+        heartbeat: seconds, shorter than the lease.
+
+    Raises:
+        UserError: the file cannot be written, or another version of the workflow left it.
+    """
+    got = _acquire(path, -1 if wait else 0, lease, heartbeat)
     try:
-        if not _try(handle):
-            print("Another process is making the same, perhaps one of a run that was stopped; waiting for it to end.", flush=True)
-            with contextlib.suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield Held(got)
     finally:
-        os.close(handle)
+        if got is not None:
+            with contextlib.suppress(OSError):  # the file system is away: the lease ends by itself
+                got.release()
 
 
 def only_run(root: Path) -> None:
-    """Hold the results of a suite until this process ends.
+    """Hold a suite's results until this process ends, however it ends.
 
     Raises:
-        UserError: another run holds them; it is named.
+        UserError: another run holds them, or the lock cannot be written.
     """
     path = root / ".run.lock"
-    handle = _open(path)
-    if not _try(handle):
-        holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "it is just starting"
-        os.close(handle)
-        raise UserError(f"Another run works on '{root}' ({holder}); wait until it has ended, then run again. Nothing was changed.")
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+    got = _acquire(path, SECOND_LOOK)
+    if got is None:
+        holder = SoftFileLease(path, lease_duration=LEASE, heartbeat_interval=HEARTBEAT, thread_local=False).pid
+        raise UserError(f"Another run works on '{root}' (process {holder}); wait until it has ended, then run again. Nothing was changed.")
+    atexit.register(got.release)
+
+
+def _acquire(path: Path, seconds: float, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> SoftFileLease | None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = SoftFileLease(path, lease_duration=lease, heartbeat_interval=heartbeat, thread_local=False, poll_interval=PAUSE)
+        held.acquire(timeout=seconds)
+    except Timeout:
+        return None
+    except OSError as error:
+        raise UserError(f"Cannot write '{path.parent}': {error.strerror}; choose another 'results' folder or free it.") from error
+    except LeaseSettingsMismatch as error:
+        raise UserError(f"The lock '{path}' is not one of this version; delete it when no run uses these results.") from error
+    return held

@@ -24,6 +24,9 @@ from trajectories.suites import Suite
 _STIMULI, _ANALYSE, _FIGURES = "stimuli", "analyse", "figures"
 _NAME = re.compile(r"(?P<targets>.+)-[0-9a-f]{16}\.json")
 
+_MEASURED = ("extract", _ANALYSE, _FIGURES, "report")
+"""Verbs for which a model's precision is the one it is measured in, whatever its weights are stored in."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -129,6 +132,9 @@ def content(  # noqa: PLR0912 (a branch per verb)
         extra["sections"] = {e: resolved.section(e) for e in resolved.experiments}
     else:
         raise ValueError(f"no recipe for verb '{verb}'")
+    if verb in _MEASURED:
+        for m in sliced["models"]:
+            m["dtype"] = resolved.dtype(m["name"])
     return {"verb": verb, "code": code_digest(*roots), "suite": sliced, "section": section, "seed": seed, "extra": extra}
 
 

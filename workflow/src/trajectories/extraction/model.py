@@ -29,9 +29,10 @@ class LanguageModel:
 
     Args:
         module: a transformers model with a language-modelling head.
-        device: where it computes.
+        device: where it computes; of a model that is spread over several, where its inputs come from and its outputs go.
 
     Attributes:
+        shards: devices that hold a part of the model.
         vocabulary: rows of the embedding matrix; every id shown must be below it.
         context: most tokens of a sequence, or None where the configuration sets no limit.
         layers: number of hidden states less one, see :class:`trajectories.extraction.measures.Hidden`.
@@ -39,7 +40,9 @@ class LanguageModel:
     """
 
     def __init__(self, module: Any, device: torch.device):
-        self.module = module.to(device).eval()
+        # where transformers spread the model over several devices
+        self.shards = len(set(getattr(module, "hf_device_map", {}).values())) or 1
+        self.module = (module if self.shards > 1 else module.to(device)).eval()
         self.device = device
         self.dtype = str(next(module.parameters()).dtype).removeprefix("torch.")
         config = module.config.get_text_config()
@@ -47,6 +50,8 @@ class LanguageModel:
         self.context: int | None = getattr(config, "max_position_embeddings", None)
         self.layers, self.width = int(config.num_hidden_layers), int(config.hidden_size)
         self._selects = "logits_to_keep" in inspect.signature(module.forward).parameters
+        # a mask travels to the first device, and what it selects from lies on the last
+        self._selects_by_mask = self._selects and self.shards == 1
 
     @torch.inference_mode()
     def read(self, ids: torch.Tensor, wanted: torch.Tensor, hidden: bool = False) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -61,7 +66,7 @@ class LanguageModel:
             logits [wanted positions, vocabulary] in the model's dtype, row by row of ``ids``; hidden states by layer, each
             [items, positions, width], or an empty tuple.
         """
-        options: dict[str, Any] = {"logits_to_keep": wanted} if self._selects else {}
+        options: dict[str, Any] = {"logits_to_keep": wanted} if self._selects_by_mask else {}
         out = self.module(input_ids=ids, use_cache=False, output_hidden_states=hidden, **options)
         logits = out.logits if out.logits.ndim == 2 else out.logits[wanted]
         return logits, tuple(out.hidden_states) if hidden else ()
@@ -79,7 +84,7 @@ class LanguageModel:
         Raises:
             UserError: the model does not end in a norm and a linear head.
         """
-        return self.module.get_output_embeddings()(self._final_norm(states))
+        return self.module.get_output_embeddings()(self._final_norm(states)).to(self.device)
 
     @functools.cached_property
     def _final_norm(self) -> Any:
@@ -100,8 +105,8 @@ class LanguageModel:
             for hook in hooks:
                 hook.remove()
         last, head = out.hidden_states[-1], self.module.get_output_embeddings()
-        ends = [part for part, made in seen if made.data_ptr() == last.data_ptr() and made.shape[-1] == self.width]
-        if not ends or head is None or not torch.allclose(head(last).float(), out.logits.float()):
+        ends = [part for part, made in seen if made.shape == last.shape and torch.equal(made.to(self.device), last)]
+        if not ends or head is None or not torch.allclose(head(last).to(self.device).float(), out.logits.float()):
             raise UserError("The logit lens needs a model whose logits are a final norm and an output head; this one's are more or less.")
         return ends[-1]
 
@@ -119,7 +124,7 @@ class LanguageModel:
             torch.cuda.empty_cache()
 
 
-def load(folder: Path, dtype: str, device: str = "auto", threads: int | None = None) -> LanguageModel:
+def load(folder: Path, dtype: str, device: str = "auto", threads: int | None = None, gpus: int = 1) -> LanguageModel:
     """Load a checkpoint that :func:`trajectories.extraction.requests.verify` found whole.
 
     Args:
@@ -127,6 +132,7 @@ def load(folder: Path, dtype: str, device: str = "auto", threads: int | None = N
         dtype: ``float32``, ``float16`` or ``bfloat16``: the precision to compute in.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads, or None to leave them as they are.
+        gpus: CUDA devices that share the model, layer by layer; they must be the only ones that the process sees.
 
     Raises:
         UserError: the files do not hold a whole causal language model, or it does not fit into memory.
@@ -137,14 +143,23 @@ def load(folder: Path, dtype: str, device: str = "auto", threads: int | None = N
     if threads is not None:
         torch.set_num_threads(threads)
     target = choose_device(device)
+    several: dict[str, Any] = {}
+    if target.type == "cuda" and gpus > 1:
+        if not transformers.utils.is_accelerate_available():
+            raise UserError("A model that is spread over several GPUs needs the package accelerate; install it, or ask for one GPU.")
+        several = {"device_map": "balanced"}
     try:
         module, info = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[dtype], local_files_only=True, output_loading_info=True
+            folder, dtype=DTYPES[dtype], local_files_only=True, output_loading_info=True, **several
         )
         absent = sorted([*info["missing_keys"], *(str(k[0]) for k in info.get("mismatched_keys", ()))])
         if absent:  # transformers would fill them with random numbers
             raise UserError(
                 f"The weights in '{folder}' lack '{absent[0]}' in the shape that config.json asks for; fetch or train it again."
+            )
+        if {"cpu", "disk"} & {str(place) for place in getattr(module, "hf_device_map", {}).values()}:
+            raise UserError(
+                f"The model in '{folder}' does not fit into the memory of {gpus} GPUs; ask for more, or choose a narrower 'dtype'."
             )
         return LanguageModel(module, target)
     except torch.OutOfMemoryError as error:

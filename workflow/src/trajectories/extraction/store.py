@@ -8,13 +8,12 @@ one that was damaged later is thrown away and computed again. Nothing but double
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from trajectories import tables
+from trajectories import locks, tables
 from trajectories.errors import UserError
 
 ABANDONED = 24 * 3600.0
@@ -125,34 +124,17 @@ class Store:
             raise UserError(f"The store's entry '{self.root / key}' cannot be read back; check the disk of the 'results' folder.")
         return entry
 
-    @contextlib.contextmanager
-    def lock(self, name: str, wait: bool = True) -> Iterator[bool]:
-        """Hold a lock between the processes of one machine; the system frees it when its holder ends, however it ends.
+    def lock(self, name: str, wait: bool = True) -> contextlib.AbstractContextManager[locks.Held]:
+        """Hold a lock between all processes that use the store, on whichever node.
 
         Args:
             name: what is locked.
             wait: wait for a lock that is held, or give up at once.
 
-        Yields:
-            Whether the lock is held. Where the file system has no locks it is taken for held: two processes may then compute the same.
+        Returns:
+            As :func:`trajectories.locks.lock`.
         """
-        try:
-            folder = self.root / "locks"
-            folder.mkdir(parents=True, exist_ok=True)
-            handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise UserError(f"Cannot write '{self.root}': {error.strerror}; choose another 'results' folder or free it.") from error
-        try:
-            held = True
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                held = False
-            except OSError:
-                pass
-            yield held
-        finally:
-            os.close(handle)
+        return locks.lock(self.root / "leases" / name, wait)
 
     def _remove(self, folder: Path) -> None:
         """Out of the way first, in one step, so that nobody sees half of it."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from trajectories import tables
 from trajectories.cli import Machine
 from trajectories.errors import UserError
+from trajectories.extraction import devices
 from trajectories.extraction.requests import Checkpoint, Request, verify
 from trajectories.extraction.store import Entry, Store
 from trajectories.hub import fetch
@@ -43,9 +44,7 @@ def run(settings: Settings, layout: Layout, machine: Machine, model: str, step: 
         return
     entry = store.get(checkpoint.key(own))
     if entry is None:
-        with store.lock(checkpoint.weights):
-            requests = [own, *_siblings(layout, machine, experiment)]
-            _measure(settings, machine, store, checkpoint, requests)
+        requests = _measure_locked(settings, machine, store, checkpoint, own)
         entry = store.get(checkpoint.key(own))
         if entry is None:
             raise UserError(f"The store '{store.root}' lost an entry while it was read; run again, one run at a time.")
@@ -79,11 +78,29 @@ def _siblings(layout: Layout, machine: Machine, experiment: str) -> list[Request
     return found
 
 
+def _measure_locked(settings: Settings, machine: Machine, store: Store, checkpoint: Checkpoint, own: Request) -> list[Request]:
+    """Measure under the weights' lock; returns what was asked for, the own request first.
+
+    A process that was stopped for longer than the lock's lease finds that another one has measured meanwhile and removed the weights.
+    """
+    while True:
+        with store.lock(checkpoint.weights) as held:
+            requests = [own, *_siblings(checkpoint.layout, machine, own.experiment)]
+            try:
+                _measure(settings, machine, store, checkpoint, requests)
+                return requests
+            except UserError as error:
+                if held:
+                    raise
+                _log.info("another process took over %s step %d (%s); looking again", checkpoint.model, checkpoint.step, error)
+
+
 def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Checkpoint, requests: list[Request]) -> None:
     """Load the checkpoint, unless all is there by now, and store what is missing; the first request is the one that must not fail."""
     missing = [r for r in requests if store.get(checkpoint.key(r)) is None]
     if not missing:
         return
+    devices.claim(machine.device, machine.gpus)
     import torch
 
     from trajectories.extraction import model as models
@@ -92,7 +109,7 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
     models.choose_device(machine.device)
     folder = fetch.ensure(settings.suite.model(checkpoint.model), checkpoint.layout, checkpoint.step)
     verify(folder, checkpoint.manifest)
-    loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads)
+    loaded = models.load(folder, checkpoint.dtype, machine.device, machine.threads, machine.gpus)
     versions = package_versions(("numpy", "torch", "transformers"))
     total = sum(len(r.items) * (2 if r.plan.generate else 1) for r in missing)
     with Progress(f"measuring {checkpoint.model} step {checkpoint.step}", total=total, unit="item") as progress:
@@ -107,6 +124,8 @@ def _measure(settings: Settings, machine: Machine, store: Store, checkpoint: Che
             record = checkpoint.record(request) | {"device": loaded.device.type, "packages": versions}
             if loaded.device.type == "cuda":
                 record["device_name"] = torch.cuda.get_device_name(loaded.device)
+            if loaded.shards > 1:
+                record["devices"] = loaded.shards
             store.put(checkpoint.key(request), table, tensors, record)
 
 
@@ -158,7 +177,7 @@ def _go_on(
 def _discard(store: Store, checkpoint: Checkpoint, layout: Layout, machine: Machine, own: Request) -> None:
     """Remove fetched weights once every experiment of the run is in the store; the manifest stays and brings them back when needed."""
     # waits: who holds the lock may be at another checkpoint with the same weights, and would leave these where they are
-    with store.lock(checkpoint.weights):
+    with store.lock(checkpoint.weights) as held:
         for name in machine.experiments:
             if name == own.experiment:
                 continue
@@ -169,6 +188,7 @@ def _discard(store: Store, checkpoint: Checkpoint, layout: Layout, machine: Mach
                     return
             except UserError:
                 return
-        freed = fetch.discard(checkpoint.folder)
+        # not after another process has taken the lock over, since it may be reading them
+        freed = fetch.discard(checkpoint.folder) if held else 0
         if freed:
             _log.info("removed %.1f GB of fetched weights: %s", freed / 1e9, checkpoint.folder)

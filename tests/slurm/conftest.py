@@ -1,0 +1,37 @@
+"""The cluster of the tests, started once and stopped at the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+from slurm.cluster import Cluster, absent
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real SLURM of one node with one GPU; skips where there can be none."""
+    reason = absent() or ("" if importlib.util.find_spec("snakemake_executor_plugin_slurm") else "needs snakemake-executor-plugin-slurm")
+    if reason:
+        pytest.skip(reason)
+    try:
+        alone = FileLock("/run/lock/trajectories-slurm.lock").acquire(timeout=0)
+    except Timeout:
+        pytest.skip("other tests of this machine use its SLURM")
+    with alone:
+        folder = tmp_path_factory.mktemp("cluster")
+        # the daemons' own user must get to its files
+        for path in (folder, *list(folder.parents)[:3]):
+            if path != Path("/tmp"):
+                path.chmod(0o755)
+        found = Cluster(folder)
+        try:
+            found.start()
+            yield found
+        finally:
+            found.stop()
+            shutil.rmtree(folder, ignore_errors=True)
