@@ -54,7 +54,7 @@ def half_written(root: Path) -> list[str]:
         except Exception as error:  # whatever a reader would stumble over
             wrong.append(f"{name}: {error!r}")
     store = Store(root / "store")
-    keys = [path.name for path in store.root.glob("[!.]*") if path.is_dir() and path.name not in ("locks", "counts")]
+    keys = [path.name for path in store.root.glob("[!.]*") if path.is_dir() and path.name not in ("leases", "counts")]
     return wrong + [f"store/{key}" for key in keys if store.get(key) is None]
 
 

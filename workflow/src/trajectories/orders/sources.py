@@ -77,9 +77,7 @@ class LocalShards:
                         files[shard] = stack.enter_context(open(self._folder / self._shards[shard]["name"], "rb"))
                     files[shard].seek(first)
                     if files[shard].readinto(out[at : at + end - first]) < end - first:  # type: ignore[attr-defined]
-                        raise UserError(
-                            f"Shard '{self._folder / self._shards[shard]['name']}' became shorter while it was read; write the order again."
-                        )
+                        raise Damaged(self._folder / self._shards[shard]["name"], "it became shorter while it was read")
                     at += end - first
 
     def verify(self) -> None:
