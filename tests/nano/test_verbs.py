@@ -111,7 +111,7 @@ def test_damaged_rows_are_refused(tmp_path: Path, root: Path, config: Path, caps
     (target / "corpus.json").write_bytes((root / "corpus" / "corpus.json").read_bytes())
     (target / "rows.npy").write_bytes((root / "corpus" / "rows.npy").read_bytes()[:-2])
     assert command(elsewhere, "order", "standard") == 1
-    assert "does not have the SHA-256" in capsys.readouterr().err
+    assert "rows.npy' was damaged (another SHA-256" in capsys.readouterr().err
 
 
 def test_a_damaged_order_stops_training_before_it_starts(

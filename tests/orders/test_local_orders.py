@@ -95,13 +95,13 @@ def test_the_index_is_read_back(folder: Path) -> None:
 def test_a_short_shard_is_refused_when_the_order_is_opened(folder: Path, cut: int) -> None:
     shard = sorted(folder.glob("*.bin"))[1]
     shard.write_bytes(shard.read_bytes()[:-cut])
-    with pytest.raises(UserError, match=rf"{shard.name}' has {SHARD_BYTES - cut} bytes instead of {SHARD_BYTES}"):
+    with pytest.raises(UserError, match=rf"{shard.name}' is damaged \(it has {SHARD_BYTES - cut} bytes instead of {SHARD_BYTES}"):
         open_order(folder)
 
 
 def test_a_missing_shard_is_refused_when_the_order_is_opened(folder: Path) -> None:
     sorted(folder.glob("*.bin"))[-1].unlink()
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="it is gone"):
         open_order(folder)
 
 

@@ -80,10 +80,20 @@ class Flow:
 
     def snakemake(self, *options: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run Snakemake as a person does who has not activated its environment; standard error is in the output."""
+        return self._run("snakemake", ["--cores", "2", "--nocolor", *options], self._not_activated(), timeout)
+
+    def start(self, log: Path, *options: str) -> subprocess.Popen[bytes]:
+        """Start Snakemake as :meth:`snakemake` does, in a session of its own, and do not wait for it; ``log`` takes what it prints."""
+        command = [str(Path(sys.executable).with_name("snakemake")), "--cores", "2", "--nocolor", *options]
+        with open(log, "wb") as out:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=self._not_activated(), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def _not_activated(self) -> dict[str, str]:
         environment = self.environment()
         del environment["PYTHONPATH"]
-        environment["PATH"] = os.environ["PATH"]
-        return self._run("snakemake", ["--cores", "2", "--nocolor", *options], environment, timeout)
+        return environment | {"PATH": os.environ["PATH"]}
 
     def _run(self, name: str, options: Sequence[str], environment: dict[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name(name)), *options]

@@ -97,7 +97,9 @@ def test_without_a_terminal_a_run_says_little_and_an_error_says_why(twin: Flow):
     done = twin.snakemake("--workflow-profile", "workflow/profiles/local", "--forcerun", "figures")
     assert done.returncode != 0
     assert "figures failed." in done.stdout
-    assert "'results/miniature/trajectories/grammar.parquet' is not a whole Parquet table" in done.stdout.replace(f"{twin.folder}/", "")
+    assert "'results/miniature/trajectories/grammar.parquet' was damaged (not a whole Parquet table" in done.stdout.replace(
+        f"{twin.folder}/", ""
+    )
     assert "Traceback" not in done.stdout
     assert len(done.stdout.splitlines()) < 15
 

@@ -20,7 +20,7 @@ SOURCE = str(Path(workflow.current_basedir).parent / "src")
 sys.path.insert(0, SOURCE)
 
 from trajectories import config as configuration
-from trajectories import recipes, resources
+from trajectories import locks, recipes, resources
 from trajectories.errors import UserError
 from trajectories.resources import growing
 
@@ -45,6 +45,15 @@ PYTHONPATH = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]
 # Snakemake's own environment serves the commands, activated or not; under --sdm conda the one that the rule names does
 COMMANDS = "" if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method else f"{Path(sys.executable).parent}:"
 shell.prefix(f'set -euo pipefail; export PYTHONPATH={shlex.quote(PYTHONPATH)} PATH={shlex.quote(COMMANDS)}"$PATH"; ')
+
+
+onstart:
+    # instead of Snakemake's own lock, which a killed run leaves behind (`nolock` in the profiles)
+    try:
+        locks.only_run(RUN.root)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
 
 
 wildcard_constraints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -11,11 +12,14 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trajectories import __version__
-from trajectories.errors import UserError, require_known
+from trajectories import __version__, locks
+from trajectories.errors import Damaged, UserError, disk_is_full, require_known
 from trajectories.outside import OneLine, plain
+
+if TYPE_CHECKING:
+    from trajectories.layout import Layout
 
 # verb: (targets, what it does)
 VERBS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -204,10 +208,24 @@ def _run(args: argparse.Namespace) -> int:
         for kind, name in names.items():
             require_known(kind, name, known[kind])
         args.recipe = recipes.write(resolved, args.verb, **names)
-    recipes.supersede(args.recipe)
+    layout = Layout(args.recipe.resolve().parent.parent)
     verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
-    verb.run(Settings.read(args.recipe), Layout(args.recipe.resolve().parent.parent), machine, **targets)
+    try:
+        with _alone(layout, args.verb, targets):
+            recipes.supersede(args.recipe)
+            verb.run(Settings.read(args.recipe), layout, machine, **targets)
+    except Damaged as error:
+        if not layout.forget(error.path):
+            raise
+        raise UserError(f"'{error.path}' was damaged ({error.found}) and is removed; run the workflow again to make it anew.") from error
     return 0
+
+
+def _alone(layout: Layout, verb: str, targets: dict[str, Any]) -> contextlib.AbstractContextManager[object]:
+    """A job that outlived its run must not write where the next run's job writes; fetching and extraction lock what they use themselves."""
+    if verb in ("fetch", "extract"):
+        return contextlib.nullcontext()
+    return locks.lock(layout.recipe("").with_name(".".join(["", verb, *map(str, targets.values()), "lock"])))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -229,6 +247,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"trajectories {args.verb}: interrupted", file=sys.stderr)
         return 130
-    except Exception:  # a fault of ours: shown whole, except what nobody may see
-        print(plain(traceback.format_exc()), file=sys.stderr)
+    except Exception as error:
+        if disk_is_full(error):
+            print(f"trajectories {args.verb}: The disk is full; free some space, then run again. What is whole is kept.", file=sys.stderr)
+        else:  # a fault of ours: shown whole, except what nobody may see
+            print(plain(traceback.format_exc()), file=sys.stderr)
         return 1

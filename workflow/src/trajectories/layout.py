@@ -98,6 +98,23 @@ class Layout:
         """Specs and captions of an experiment's figures; stands beside their folder and is written last."""
         return self.root / "figures" / f"{experiment}.json"
 
+    def forget(self, path: Path) -> bool:
+        """Remove a damaged file, and whatever tells the workflow that it is there: the next run makes it anew.
+
+        Returns:
+            False for a file outside the results, which is left alone.
+        """
+        root, path = self.root.resolve(), path.resolve()
+        if root not in path.parents:
+            return False
+        folders = path.parents[: path.parents.index(root)]
+        known = [folder / name for folder in folders for name in ("corpus.json", "order.json", "checkpoint.json")]
+        if path.relative_to(root).parts[0] in ("measurements", "trajectories"):  # tensors and further tables stand beside the first table
+            known.append(path.with_name(f"{path.name.partition('.')[0]}.parquet"))
+        for file in [*known, path]:
+            file.unlink(missing_ok=True)
+        return True
+
     @property
     def claims_json(self) -> Path:
         """The claims of all experiments, as a list."""

@@ -8,6 +8,7 @@ lease goes on without the lock: nothing but double work may depend on it, and wh
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ HEARTBEAT = 15.0
 
 PAUSE = 0.25
 """Seconds between two looks at a lock that is waited for."""
+
+
+SECOND_LOOK = 3.0
+"""Seconds in which the lock of a run that was killed is found to be nobody's."""
 
 
 class Held:
@@ -50,7 +55,7 @@ def lock(path: Path, wait: bool = True, lease: float = LEASE, heartbeat: float =
     Raises:
         UserError: the file cannot be written, or another version of the workflow left it.
     """
-    got = _acquire(path, wait, lease, heartbeat)
+    got = _acquire(path, -1 if wait else 0, lease, heartbeat)
     try:
         yield Held(got)
     finally:
@@ -59,11 +64,25 @@ def lock(path: Path, wait: bool = True, lease: float = LEASE, heartbeat: float =
                 got.release()
 
 
-def _acquire(path: Path, wait: bool, lease: float, heartbeat: float) -> SoftFileLease | None:
+def only_run(root: Path) -> None:
+    """Hold a suite's results until this process ends, however it ends.
+
+    Raises:
+        UserError: another run holds them, or the lock cannot be written.
+    """
+    path = root / ".run.lock"
+    got = _acquire(path, SECOND_LOOK)
+    if got is None:
+        holder = SoftFileLease(path, lease_duration=LEASE, heartbeat_interval=HEARTBEAT, thread_local=False).pid
+        raise UserError(f"Another run works on '{root}' (process {holder}); wait until it has ended, then run again. Nothing was changed.")
+    atexit.register(got.release)
+
+
+def _acquire(path: Path, seconds: float, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> SoftFileLease | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = SoftFileLease(path, lease_duration=lease, heartbeat_interval=heartbeat, thread_local=False, poll_interval=PAUSE)
-        held.acquire(timeout=-1 if wait else 0)
+        held.acquire(timeout=seconds)
     except Timeout:
         return None
     except OSError as error:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, UserError, unreadable
 
 if TYPE_CHECKING:
     import pandas as pd  # a second to import, which verbs that only copy tables do without
 
 _KEY = b"trajectories"
+_ABANDONED = 24 * 3600.0  # seconds after which an unfinished file counts as left behind by a process that was killed
 
 
 @contextmanager
@@ -31,6 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
         raise UserError(f"Cannot write '{path}': {error.strerror}; choose another 'results' folder or free it.") from error
@@ -48,6 +52,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _sweep(path: Path) -> None:
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > _ABANDONED:
+                part.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole, or not at all."""
     with replacing(path) as temporary:
@@ -60,13 +71,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; raises :class:`UserError` if absent or damaged."""
+    """Read a JSON file; raises :class:`UserError` if absent, :class:`Damaged` if it is no JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"'{path}' does not exist; run the step that makes it first.") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is damaged ({error}); delete it and run again.") from error
+        raise Damaged(path, str(error)) from error
 
 
 def write_table(
@@ -95,18 +106,27 @@ def write_table(
     entry = json.dumps({"provenance": provenance or {}, **metadata}, sort_keys=True, ensure_ascii=False)
     table = table.replace_schema_metadata({_KEY: entry.encode()})
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+        # neither the format nor the compression would notice a flipped bit
+        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"'{path}' does not exist; run the step that makes it first.") from None
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not the format's
+            raise unreadable(path, error) from error
+        raise Damaged(path, f"not a whole Parquet table: {(str(error).splitlines() or [''])[0]}") from error
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file as an Arrow table; raises :class:`UserError` if absent or damaged."""
-    try:
-        with pq.ParquetFile(path) as file:  # unlike pq.read_table without pyarrow.dataset, which imports pandas
-            return file.read(columns=list(columns) if columns else None)
-    except FileNotFoundError:
-        raise UserError(f"'{path}' does not exist; run the step that makes it first.") from None
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise UserError(f"'{path}' is not a whole Parquet table ({error}); delete it and run again.") from error
+    """Read a Parquet file as an Arrow table; raises :class:`UserError` if absent, :class:`Damaged` if it is not whole."""
+    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # unlike pq.read_table without pyarrow.dataset, which imports pandas
+        return file.read(columns=list(columns) if columns else None)
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -116,11 +136,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
 
 def metadata(path: Path) -> dict[str, Any]:
     """All that :func:`write_table` put beside the rows; ``{}`` for a foreign file."""
-    try:
-        found = pq.read_schema(path).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"'{path}' is not a whole Parquet table ({error}); delete it and run again.") from error
-    return json.loads(found.get(_KEY, b"{}"))
+    with _reading(path):
+        return json.loads((pq.read_schema(path).metadata or {}).get(_KEY, b"{}"))
 
 
 def provenance(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from trajectories import tables
 from trajectories.code import code_digest
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, UserError
 from trajectories.extraction import items, measures
 from trajectories.layout import Layout
 from trajectories.recipes import Settings
@@ -83,16 +83,13 @@ class Checkpoint:
 
 
 def verify(folder: Path, manifest: dict[str, Any]) -> None:
-    """Raise UserError unless configuration and weights are byte by byte the files that the checkpoint's manifest lists."""
+    """Raise Damaged unless configuration and weights are byte by byte the files that the checkpoint's manifest lists."""
     for name, entry in sorted(manifest["files"].items()):
         if not (name == "config.json" or name.endswith((".safetensors", ".bin", ".index.json"))):
             continue
         path = folder / name
         if not path.is_file():
-            raise UserError(f"The checkpoint lacks '{path}'; delete '{folder / 'checkpoint.json'}' and run again to make it anew.")
+            raise Damaged(path, "the checkpoint's manifest lists it, but it is absent")
         found = tables.sha256(path)
         if found != entry["sha256"]:
-            raise UserError(
-                f"The checkpoint's file '{path}' is damaged (SHA-256 {found[:12]}…, expected {entry['sha256'][:12]}…); "
-                f"delete it and '{folder / 'checkpoint.json'}', and run again to make it anew."
-            )
+            raise Damaged(path, f"SHA-256 {found[:12]}…, expected {entry['sha256'][:12]}…")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from trajectories import tables
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, UserError
 from trajectories.hub.files import FORMATS, RemoteFile, allowed, weights_format, weights_of, weights_sha256
 from trajectories.layout import Layout
 from trajectories.progress import Progress
@@ -87,9 +87,7 @@ def ensure(model: Model, layout: Layout, step: int) -> Path:
     if not absent:
         return folder
     if manifest.get("commit") is None:
-        raise UserError(
-            f"'{folder / min(absent)}' is absent or damaged; delete '{folder / MANIFEST}' and run again to make the checkpoint anew."
-        )
+        raise Damaged(folder / min(absent), "absent, or of another size than its manifest says")
     files = {name: RemoteFile(name, entry["size"], sha256=entry["sha256"]) for name, entry in absent.items()}
     _bring(manifest["repository"], manifest["commit"], files, folder, f"fetching {model.name} step {step}")
     return folder

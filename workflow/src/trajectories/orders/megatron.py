@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trajectories import tables
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, UserError, unreadable
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
@@ -57,10 +57,10 @@ def read_index(path: Path) -> Index:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"Cannot read the index '{path}': {error.strerror}; write the order again.") from error
+        raise unreadable(path, error) from error
     start = len(MAGIC) + _HEADER.size
     if len(content) < start or not content.startswith(MAGIC):
-        raise UserError(f"'{path}' is no MMIDIDX index (it begins with {content[: len(MAGIC)]!r}); write the order again.")
+        raise Damaged(path, f"no MMIDIDX index: it begins with {content[: len(MAGIC)]!r}")
     version, code, sequences, bounds = _HEADER.unpack_from(content, len(MAGIC))
     if version != VERSION or code not in TYPES:
         raise UserError(
@@ -68,7 +68,7 @@ def read_index(path: Path) -> Index:
         )
     expected = start + sequences * 12 + bounds * 8
     if len(content) != expected:
-        raise UserError(f"The index '{path}' has {len(content)} bytes, but its header promises {expected}; write the order again.")
+        raise Damaged(path, f"it has {len(content)} bytes, but its header promises {expected}")
     return Index(
         dtype=np.dtype(TYPES[code]),
         sizes=np.frombuffer(content, "<i4", sequences, start),

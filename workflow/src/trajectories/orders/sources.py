@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from trajectories import tables
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, unreadable
 
 
 class Source(Protocol):
@@ -26,7 +26,7 @@ class Source(Protocol):
         ...
 
     def verify(self) -> None:
-        """Raise :class:`UserError` unless every byte is what the order's manifest says (reads everything)."""
+        """Raise :class:`Damaged` unless every byte is what the order's manifest says (reads everything)."""
         ...
 
 
@@ -51,7 +51,7 @@ class LocalShards:
         shards: ``{"name", "bytes", "sha256"}`` in the order of concatenation.
 
     Raises:
-        UserError: a shard is absent or has another size than ``bytes``.
+        Damaged: a shard is absent or has another size than ``bytes``.
     """
 
     def __init__(self, folder: Path, shards: Sequence[dict]):
@@ -62,11 +62,9 @@ class LocalShards:
             try:
                 size = path.stat().st_size
             except OSError as error:
-                raise UserError(f"Shard '{path}' cannot be read ({error.strerror}); write the order again.") from error
+                raise unreadable(path, error) from error
             if size != shard["bytes"]:
-                raise UserError(
-                    f"Shard '{path}' has {size} bytes instead of {shard['bytes']}; it is damaged: delete it and write the order again."
-                )
+                raise Damaged(path, f"it has {size} bytes instead of {shard['bytes']}")
 
     def read(self, ranges: Sequence[tuple[int, int]], out: memoryview) -> None:
         """As :meth:`Source.read`."""
@@ -79,9 +77,7 @@ class LocalShards:
                         files[shard] = stack.enter_context(open(self._folder / self._shards[shard]["name"], "rb"))
                     files[shard].seek(first)
                     if files[shard].readinto(out[at : at + end - first]) < end - first:  # type: ignore[attr-defined]
-                        raise UserError(
-                            f"Shard '{self._folder / self._shards[shard]['name']}' became shorter while it was read; write the order again."
-                        )
+                        raise Damaged(self._folder / self._shards[shard]["name"], "it became shorter while it was read")
                     at += end - first
 
     def verify(self) -> None:
@@ -89,6 +85,4 @@ class LocalShards:
         for shard in self._shards:
             path = self._folder / shard["name"]
             if tables.sha256(path) != shard["sha256"]:
-                raise UserError(
-                    f"Shard '{path}' does not have the SHA-256 that 'order.json' names; it is damaged: delete it and write the order again."
-                )
+                raise Damaged(path, "another SHA-256 than 'order.json' names")

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from trajectories import experiments, row_lists, tables
 from trajectories.analysis import CALIBRATION, CLAIMS, RECOVERY, TRAJECTORIES, Analysis, AnalysisContext
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, UserError, unreadable
 from trajectories.hub.duplicates import branch_points, results_of_others
 from trajectories.provenance import provenance
 from trajectories.suites import Suite
@@ -153,8 +153,10 @@ def _tensor(path: Path, measure: str) -> np.ndarray:
 
     try:
         return load_file(path)[measure]
-    except (OSError, KeyError, SafetensorError) as error:
-        raise UserError(f"'{path}' is absent or damaged ({error}); delete the measurement beside it and run again.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (KeyError, SafetensorError) as error:
+        raise Damaged(path, f"no tensor: {error}") from error
 
 
 def _lists(layout: Layout, checkpoints: pd.DataFrame) -> Callable[[str], dict[int, np.ndarray]]:

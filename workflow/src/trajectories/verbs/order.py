@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from trajectories import tables
-from trajectories.errors import UserError, require_known
+from trajectories.errors import Damaged, UserError, require_known
 from trajectories.layout import Layout
 from trajectories.nano.settings import training
 from trajectories.orders.remote import write_remote
@@ -51,9 +51,7 @@ def run(settings: Settings, layout: Layout, machine: Machine, order: str) -> Non
     manifest = tables.read_json(layout.corpus / "corpus.json")
     inputs = [layout.corpus / "rows.npy"]
     if tables.sha256(inputs[0]) != manifest["files"]["rows.npy"]["sha256"]:
-        raise UserError(
-            f"'{inputs[0]}' does not have the SHA-256 that 'corpus.json' names; it is damaged: delete the corpus folder and run again."
-        )
+        raise Damaged(inputs[0], "another SHA-256 than 'corpus.json' names")
     rows = np.load(inputs[0])
     # the corpus holds the rows that are trained on, then those that are not
     rows = rows[plan.rows :] if what.held_out else rows[: plan.rows]
