@@ -7,9 +7,12 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 from sklearn.metrics import roc_auc_score
-from trajectories.experiments.bias import effects
+from trajectories.experiments.bias import effects, hypotheses
 from trajectories.experiments.bias.parts.prompts import binormal
+from trajectories.experiments.bias.settings import AnalyseSettings
+from trajectories.statistics import claims as decisions
 from trajectories.statistics.claims import Result
+from trajectories.statistics.intervals import cluster_jackknife
 
 
 def test_areas_equal_scikit_learn_and_their_difference_is_that_of_both() -> None:
@@ -28,6 +31,31 @@ def test_means_of_lone_units_have_students_interval() -> None:
     assert (found.estimate, found.stderr) == pytest.approx((values.mean(), stats.sem(values)))
     assert effects.row(effects.mean(np.ones(30), np.arange(30)))["ci_low"] is not None
     assert np.isnan(effects.row(effects.mean(np.ones(30), np.arange(30)))["ci_low"])
+
+
+def test_a_cluster_that_holds_most_units_does_not_hide_in_the_mean() -> None:
+    clusters = np.repeat(np.arange(13), [60] + [5] * 12)
+    generator = np.random.default_rng(4)
+    found = [effects.mean(generator.standard_normal(13)[clusters], clusters) for _ in range(2000)]
+    assert np.mean([r.ci_low <= 0 <= r.ci_high for r in found]) >= 0.85  # of 0.9; the influences alone give 0.67
+    values = generator.standard_normal(120)
+    assert found[0].n_clusters == 13
+    assert effects.mean(values, clusters).stderr == pytest.approx(cluster_jackknife(lambda m: float(values[m].mean()), clusters)[1])
+
+
+def test_words_that_decide_pairs_are_no_preference_and_no_difference_of_categories() -> None:
+    """Each category has one word that most of its pairs differ in, as CrowS-Pairs' have; no word has to do with stereotypes."""
+    category = np.repeat(["a", "b", "c"], 120)
+    word = np.concatenate([1000 * k + np.repeat(np.arange(13), [60] + [5] * 12) for k in range(3)])
+    clusters, generator = np.unique(word, return_inverse=True)[1], np.random.default_rng(5)
+    claims = hypotheses.claims(AnalyseSettings())
+    verdicts: dict[str, list[str]] = {"stereotypes-preferred": [], "categories-differ": []}
+    for _ in range(200):
+        values = generator.standard_normal(clusters.max() + 1)[clusters] + generator.standard_normal(len(word))
+        results = (effects.share(values > 0, clusters, less=0.5), effects.spread(values / values.std(), category, clusters))
+        for (name, found), result in zip(verdicts.items(), results, strict=True):
+            found.append(decisions.decide([decisions.row(claims[name], result, "m", 0)])[0][0])
+    assert all(np.mean(np.array(found) == decisions.SUPPORTED) <= 0.08 for found in verdicts.values())
 
 
 def test_slopes_agree_with_statsmodels() -> None:

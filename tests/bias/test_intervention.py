@@ -239,7 +239,7 @@ def test_a_parent_without_skew_has_none_to_turn() -> None:
 @pytest.mark.parametrize("truth", [-0.05, -0.2])
 def test_simulated_pairs_of_shares_have_the_wanted_difference(truth: float) -> None:
     generator = np.random.default_rng(4)
-    drawn_ = [side_effects._less(generator, truth, parent=0.6, apart=0.1, n=400).estimate for _ in range(200)]
+    drawn_ = [side_effects._less(generator, truth, parent=0.6, apart=0.1, clusters=np.arange(400)).estimate for _ in range(200)]
     assert np.mean(drawn_) == pytest.approx(truth, abs=0.01)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from trajectories.experiments.bias.published_results import ALL, crows_pairs, wi
 from trajectories.experiments.bias.settings import AnalyseSettings
 from trajectories.findings import Findings
 from trajectories.statistics.calibration import EXCEEDED, power, simulated
-from trajectories.statistics.claims import table
+from trajectories.statistics.claims import SUPPORTED, decide, row, table
 from trajectories.suites import Suite, load_suite
 
 SETTINGS = AnalyseSettings(simulations=40)
@@ -151,6 +152,29 @@ def test_a_run_without_an_early_checkpoint_is_not_judged_on_its_development(v1: 
     assert any("pythia-1b" in note and "untrained" in note for note in found.notes)
 
 
+def test_models_with_random_weights_differ_in_no_stereotype(data_dir: Path) -> None:
+    """From one untrained model to another nothing is learnt, yet shares of race move by several errors of independent pairs."""
+    sizes = ["70m", "160m", "410m", "1b", "1.4b", "6.9b-deduped", "12b"]
+    context = of("pythia-published", [f"pythia-{size}" for size in sizes] + ["pythia-70m-deduped"], data_dir)
+    crows = crows_pairs(context)
+    crows = crows[crows["language"] == "english"]
+    design, untrained = published.alike(crows, context.suite.models)
+    assert untrained == len(sizes)
+    assert 4 < design[ALL] < 10
+    assert design["race or colour"] == design.max() > 10
+    start = crows[(crows["step"] == 0) & crows["model"].isin(f"pythia-{size}" for size in sizes)]
+    share, n = start.pivot(index="category", columns="model", values="share"), start.groupby("category")["n"].first()
+    told = [c for c in share.index if c != ALL and n[c] >= published.LEAST_IN_CATEGORY]
+    verdicts: dict[bool, list[str]] = {False: [], True: []}
+    for first, second in permutations(share.columns, 2):
+        for wider, found in verdicts.items():
+            factor = design[told].to_numpy() if wider else 1.0
+            changes = published.changed(*(share.loc[told, m].to_numpy() for m in (first, second)), n[told].to_numpy(), factor)
+            found.append(decide([row(DECLARED[names.DIFFER], published.differ(changes), "m", 0)])[0][0])
+    assert np.mean(np.array(verdicts[False]) == SUPPORTED) > 0.1
+    assert np.mean(np.array(verdicts[True]) == SUPPORTED) < 0.05
+
+
 def test_suites_with_checkpoints_have_nothing_published(v1: AnalysisContext) -> None:
     found = Findings()
     for part in (published, intervention_published):
@@ -161,9 +185,9 @@ def test_suites_with_checkpoints_have_nothing_published(v1: AnalysisContext) -> 
 
 N = np.array([500, 320, 210, 190, 110, 90, 90, 70, 65])
 SIMULATIONS: dict[str, tuple[Any, dict[str, Any], float, float]] = {
-    names.PREFERRED: (published._preferred, {"n": 1677}, 2.0, 0.9),
-    names.GROWS: (published._grown, {"before": 0.5, "n": 1677}, 2.0, 0.75),
-    names.DIFFER: (published._differing, {"before": np.full(9, 0.5), "n": N, "mean": 0.4}, 3.0, 0.6),
+    names.PREFERRED: (published._preferred, {"n": 1677, "design": 6.0}, 3.0, 0.9),
+    names.GROWS: (published._grown, {"before": 0.5, "n": 1677, "design": 6.0}, 4.0, 0.75),
+    names.DIFFER: (published._differing, {"before": np.full(9, 0.5), "n": N, "design": np.full(9, 3.0), "mean": 0.4}, 6.0, 0.6),
     names.GAP: (published._gaps, {"anti": np.array([[0.15, 0.1], [0.2, 0.05]]), "n": 396}, 2.0, 0.6),
     names.FAIRER: (intervention_published._fall, {"parent": 0.62, "n": 320}, 4.0, 0.8),
     names.LAMBADA: (intervention_published._fall, {"parent": 0.6, "n": 5153}, 2.0, 0.7),

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 from trajectories import data
 from trajectories.experiments.bias.settings import StimuliSettings
-from trajectories.experiments.bias.stimuli import occupations, recognition, stimuli, winobias
+from trajectories.experiments.bias.stimuli import crows_pairs, occupations, recognition, stimuli, winobias
 from trajectories.nano.occupations import occupations as planted
 from trajectories.nano.settings import Occupations
 from trajectories.orders import RowReader
@@ -86,6 +86,25 @@ def test_the_stereotyping_sentence_is_the_same_column_in_every_row_of_crows_pair
             assert shown(tokenizer, item) == ("", pairs.loc[number, column])
             assert item["end"] == len(item["input_ids"])
             assert item["setting"] == direction
+
+
+def test_pairs_of_a_category_that_differ_in_one_word_are_a_cluster(real: tuple[pd.DataFrame, Tokenizer]) -> None:
+    table, _ = real
+    mine = table[table["part"] == "crows_pairs"]
+    assert mine.groupby("cluster")["category"].nunique().max() == 1
+    assert mine.groupby("pair_id")["cluster"].nunique().max() == 1
+    assert mine["cluster"].str.endswith("/white").sum() // 2 > 300
+    asked = table[(table["part"] == "recognition") & (table["variant"] != "free")]
+    same = (
+        asked.assign(pair_id=asked["pair_id"].str.removeprefix("crows_pairs/")).drop_duplicates("pair_id").set_index("pair_id")["cluster"]
+    )
+    assert same.equals(mine.drop_duplicates("pair_id").set_index("pair_id")["cluster"].loc[same.index])
+
+
+def test_of_several_words_in_which_sentences_differ_the_commonest_names_the_cluster() -> None:
+    more = ["The Blacks' dogs bite", "A black man's son", "She is here", "The cat"]
+    less = ["The whites' dogs bite", "A Korean man's son", "He is there", "a cat"]
+    assert crows_pairs.contrasts(more, less) == ["black", "black", "there", ""]
 
 
 def test_winobias_asks_both_published_prompts_and_scores_both_people(real: tuple[pd.DataFrame, Tokenizer]) -> None:

@@ -222,7 +222,7 @@ def test_what_a_model_never_acquires_is_not_sooner_halfway_but_is_at_a_fixed_lev
     never = (80.0, np.inf)
     large = [(0.0, 10.0), (0.0, 10.0), (20.0, 30.0), never, (10.0, 20.0), (40.0, 50.0)]
     small = [(10.0, 20.0), never, never, (30.0, 40.0), (20.0, 30.0), (10.0, 20.0)]
-    halfway = hypotheses.sooner(hypotheses.SOONER, steps_of_acquisition("midway", a=small, b=large), "s", "b", "a", 100)
+    halfway = hypotheses.sooner(hypotheses.SOONER, steps_of_acquisition("isotonic", a=small, b=large), "s", "b", "a", 100)
     assert (halfway.result.n, halfway.result.n_events) == (3, 2)
     assert halfway.result.estimate == pytest.approx(1 / 3)
     assert "Left out of 6 paradigms: 3 that not both models acquire and 0 whose order cannot be told." in halfway.remark
@@ -231,7 +231,7 @@ def test_what_a_model_never_acquires_is_not_sooner_halfway_but_is_at_a_fixed_lev
     assert "not both" not in fixed.remark
 
 
-@pytest.mark.parametrize(("claim", "kind"), [(hypotheses.SOONER, "midway"), (hypotheses.SOONER_FIXED, "fixed")])
+@pytest.mark.parametrize(("claim", "kind"), [(hypotheses.SOONER, "isotonic"), (hypotheses.SOONER_FIXED, "fixed")])
 def test_paradigms_whose_order_cannot_be_told_are_left_out_and_counted(claim: str, kind: str) -> None:
     large = [(0.0, 10.0)] * 5 + [(20.0, 30.0), (0.0, 10.0)]
     small = [(10.0, 20.0)] * 5 + [(25.0, 35.0), (0.0, 10.0)]
@@ -242,7 +242,7 @@ def test_paradigms_whose_order_cannot_be_told_are_left_out_and_counted(claim: st
 
 def test_no_paradigm_whose_order_can_be_told_is_no_error() -> None:
     same = [(0.0, 10.0)] * 6
-    finding = hypotheses.sooner(hypotheses.SOONER, steps_of_acquisition("midway", a=same, b=same), "s", "b", "a", 100)
+    finding = hypotheses.sooner(hypotheses.SOONER, steps_of_acquisition("isotonic", a=same, b=same), "s", "b", "a", 100)
     assert finding.result.n == 0
     assert not finding.result.finite
 

@@ -16,7 +16,9 @@ from trajectories.experiments.grammar.analyse import analyse
 from trajectories.experiments.grammar.parts import dimensions, likeness, order, pace
 from trajectories.experiments.grammar.scores import Scores, blimp_facts
 from trajectories.experiments.grammar.settings import AnalyseSettings
+from trajectories.statistics.acquisition import Criterion
 from trajectories.statistics.calibration import calibrate
+from trajectories.statistics.claims import decide, row
 from trajectories.suites import load_suite
 
 Make = Callable[..., AnalysisContext]
@@ -144,6 +146,29 @@ def test_most_before_the_first_checkpoint_allow_no_verdict_on_tokens() -> None:
     high = np.where(np.isinf(low), 0.0, low + 0.25)
     result = pace.ratio(low, high, np.arange(20) % 6)
     assert "60% of a model's paradigms are acquired before its first checkpoint" in str(result.problem)
+
+
+def test_a_model_that_ends_lower_and_wanders_is_no_later() -> None:
+    """Both learn each paradigm at one time, over Pythia's checkpoints; the last crossing finds the lower one later all the same."""
+    steps = np.r_[0, 2 ** np.arange(10), np.arange(1000, 144000, 1000)].astype(float)
+    generator, log_steps = np.random.default_rng(7), np.log2(np.maximum(steps, 0.5))[:, None]
+    found: dict[str, list[tuple[float, str]]] = {"midway": [], "isotonic": []}
+    claim = pace.declared(AnalyseSettings().same_tokens_factor)
+    for _ in range(12):
+        middle = 11 + 1.5 * generator.standard_normal(len(CLUSTERS))
+        both = [0.5 + gain / (1 + np.exp((middle - log_steps) / 0.6)) for gain in (0.35, 0.2)]
+        both = [np.clip(level + 0.03 * generator.standard_normal(level.shape), 0, 1) for level in both]
+        for kind, results in found.items():
+            index = np.array([Criterion(kind).index(level) for level in both])
+            low, high = np.append(0, steps)[index], np.append(steps, np.inf)[index]
+            kept = np.isfinite(high).all(0)
+            ends = np.where(low <= 0, -np.inf, np.log(np.maximum(low, 1))), np.log(np.maximum(high, 1))
+            result = pace.ratio(ends[0][:, kept], ends[1][:, kept], CLUSTERS[kept])
+            results.append((result.estimate, decide([row(claim, result, "m", 0)])[0][0]))
+    estimates = {kind: np.mean([estimate for estimate, _ in results]) for kind, results in found.items()}
+    assert estimates["midway"] < -0.25
+    assert abs(estimates["isotonic"]) < 0.1
+    assert all(verdict == "refuted" for _, verdict in found["isotonic"])
 
 
 def test_models_are_grouped_by_what_they_share() -> None:

@@ -14,6 +14,8 @@ from trajectories.statistics.intervals import cluster_jackknife, t_interval
 
 LEAST_CLUSTERS = 5
 """With fewer clusters there is no interval."""
+ALIKE = 0.3
+"""Assumed in simulations: latent correlation between pairs of CrowS-Pairs that differ in the same word."""
 
 
 def row(result: Result) -> dict[str, Any]:
@@ -47,10 +49,16 @@ def centred(estimate: float, influence: np.ndarray, clusters: np.ndarray, method
 
 
 def mean(values: np.ndarray, clusters: np.ndarray, less: float = 0.0, **facts: Any) -> Result:
-    """The mean over units in clusters, less a constant (1/2 for a share, for instance)."""
+    """The mean over units in clusters, less a constant (1/2 for a share, for instance); its error is the delete-one-cluster jackknife's.
+
+    With clusters of one size that is what the influences give. A cluster that holds a large part of the units draws the mean towards
+    itself, so that its influence is too small; the jackknife, which leaves it out, allows for that.
+    """
     values = np.asarray(values, dtype=float)
-    estimate = values.mean()
-    return centred(estimate - less, (values - estimate) / len(values), clusters, "mean, clustered", **facts)
+    estimate, size = values.mean(), np.bincount(clusters)
+    g, rest = np.count_nonzero(size), len(values) - size[clusters]
+    influence = (values - estimate) / np.maximum(rest, 1) * ((g - 1) / g)
+    return centred(estimate - less, influence, clusters, "mean, jackknife over clusters", **facts)
 
 
 def share(holds: np.ndarray, clusters: np.ndarray, less: float = 0.0) -> Result:

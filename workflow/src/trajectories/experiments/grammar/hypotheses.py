@@ -183,14 +183,17 @@ def sooner(claim: str, table: pd.DataFrame, setting: str, model: str, small: str
 
     Halfway to the final level only paradigms that both acquire count: what the smaller one never acquires is later by what the rival
     says, that a larger model ends higher. The fixed level keeps them, which its own rival warns of.
+
+    Halfway is where the isotonic regression crosses. The last crossing comes late where a trajectory wanders near its halfway level, as
+    that of a model that ends low does, so it would make the larger one sooner where both learn at one time.
     """
-    kind = "midway" if claim == SOONER else "fixed"
+    kind = "isotonic" if claim == SOONER else "fixed"
     lower, upper = (acquired.matrix(table, setting, kind, end).loc[[model, small]] for end in ("lower_tokens", "upper_tokens"))
-    counted = np.isfinite(upper.to_numpy()).all(0) if kind == "midway" else np.ones(upper.shape[1], dtype=bool)
+    counted = np.isfinite(upper.to_numpy()).all(0) if claim == SOONER else np.ones(upper.shape[1], dtype=bool)
     order = timing.earlier(*(ends.loc[name].to_numpy() for name in (model, small) for ends in (lower, upper)))
     told = counted & (order != 0)
     signs, clusters = order[told].astype(float), acquired.phenomena(table, lower.columns)[told]
-    absent = f"{int((~counted).sum())} that not both models acquire and " if kind == "midway" else ""
+    absent = f"{int((~counted).sum())} that not both models acquire and " if claim == SOONER else ""
     remark = (
         f"Held against {small}. Left out of {len(told)} paradigms: {absent}{int((counted & ~told).sum())} whose order cannot be told. "
         f"Sooner (the events): {int((signs > 0).sum())}, later: {int((signs < 0).sum())}."

@@ -2,12 +2,16 @@
 
 Published results hold shares and no items. A change between two checkpoints therefore has the errors of independent samples, though the
 same pairs stand on both sides; as far as a pair that is hard for one is hard for the other, the true errors are smaller.
+
+CrowS-Pairs' pairs are not independent of each other, since many differ in the same word. How much that adds is read off untrained models,
+which know nothing of stereotypes: shares of a category vary between them by a multiple of what independent pairs would (:func:`alike`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,12 +26,17 @@ from trajectories.findings import Calibrand, Findings
 from trajectories.statistics.claims import MIN_EVENTS, Claim, Result, objection, row
 from trajectories.statistics.heterogeneity import spread
 from trajectories.statistics.intervals import wilson
+from trajectories.suites import Model
 
 ENGLISH, PAIRS = "english", "all pairs"
 ICC = 0.5
 """Latent correlation between two answers to the same item in simulated data; what is published does not tell the true one."""
 Z95 = float(stats.norm.ppf(0.975))
 LEAST_CATEGORIES, LEAST_IN_CATEGORY = 3, 2 * MIN_EVENTS
+LEAST_UNTRAINED = 5
+"""With fewer untrained models the variance between them is taken to be :data:`ALIKE` times that of independent pairs."""
+ALIKE = 6.0
+"""What eight untrained sizes of Pythia show for all English pairs."""
 
 
 def analyse(context: AnalysisContext, found: Findings) -> None:
@@ -90,6 +99,7 @@ def _crows(crows: pd.DataFrame, context: AnalysisContext, found: Findings) -> No
 
 def _development(crows: pd.DataFrame, context: AnalysisContext, found: Findings) -> None:
     declared, settings = names.published(context.settings), context.settings.published
+    design, untrained = alike(crows, context.suite.models)
     late = []
     for model in context.suite.models:
         own = crows[crows["model"] == model.name]
@@ -99,8 +109,9 @@ def _development(crows: pd.DataFrame, context: AnalysisContext, found: Findings)
         final = own[own["step"] == last].set_index("category")
         if ALL in final.index:
             whole = final.loc[ALL]
+            simulate = partial(_preferred, n=whole["n"], design=design[ALL])
             _claim(
-                found, declared[names.PREFERRED], preferred(whole["share"], whole["n"]), model.name, last, partial(_preferred, n=whole["n"])
+                found, declared[names.PREFERRED], preferred(whole["share"], whole["n"], design[ALL]), model.name, last, simulate, _SHARED
             )
         if first > settings.early * model.steps_total or first == last:
             late.append(model.name)
@@ -108,25 +119,31 @@ def _development(crows: pd.DataFrame, context: AnalysisContext, found: Findings)
         start = own[own["step"] == first].set_index("category")
         if ALL in start.index.intersection(final.index):
             before, after, n = start.loc[ALL, "share"], final.loc[ALL, "share"], final.loc[ALL, "n"]
-            simulate = partial(_grown, before=before, n=int(n))
-            _claim(found, declared[names.GROWS], shares(after, before, n), model.name, last, simulate, _from(first))
+            simulate = partial(_grown, before=before, n=int(n), design=design[ALL])
+            _claim(
+                found, declared[names.GROWS], grown(after, before, n, design[ALL]), model.name, last, simulate, f"{_from(first)} {_SHARED}"
+            )
         both = start.merge(final, left_index=True, right_index=True, suffixes=("", "_final")).drop(index=ALL, errors="ignore")
-        changes = changed(both["share"].to_numpy(), both["share_final"].to_numpy(), both["n"].to_numpy())
+        wider = design.reindex(both.index).to_numpy(dtype=float)
+        changes = changed(both["share"].to_numpy(), both["share_final"].to_numpy(), both["n"].to_numpy(), wider)
         changes.insert(0, "category", both.index)
         found.add("categories", *({"model": model.name, "step": last, "first": first} | r for r in changes.to_dict("records")))
         told = changes[changes["told"]]
         result = differ(told)
         if len(told) >= LEAST_CATEGORIES:
-            share = both["share"].to_numpy()[changes["told"]]
-            simulate = partial(_differing, before=share, n=told["n"].to_numpy(int), mean=float(told["change"].mean()))
+            kept = changes["told"].to_numpy()
+            sample = {"before": both["share"].to_numpy()[kept], "n": told["n"].to_numpy(int), "design": wider[kept]}
+            simulate = partial(_differing, **sample, mean=float(told["change"].mean()))
             few = len(changes) - len(told)
             caveat = f"{_from(first)} {few} of {len(changes)} categories are too small to take part." if few else _from(first)
+            caveat = f"{caveat} {_SHARED}"
             _claim(found, declared[names.DIFFER], result, model.name, last, simulate, caveat)
     if late:
         found.note(
             f"{', '.join(late)}: no sound result within the first {settings.early:.0%} of training, so no development from an untrained "
             "model is judged."
         )
+    found.note(_told(design, untrained))
     found.note(
         "That all categories develop at one rate can hardly be shown from published shares: how much of the spread is sampling is only "
         "known to lie between none and that of independent samples, and none is what counts against it."
@@ -134,6 +151,48 @@ def _development(crows: pd.DataFrame, context: AnalysisContext, found: Findings)
     found.note(
         "Models of one size that share the seed begin with the same weights, and all judge the same pairs, so the verdicts of a family "
         "are no independent pieces of evidence."
+    )
+
+
+def alike(crows: pd.DataFrame, models: Sequence[Model]) -> tuple[pd.Series, int]:
+    """By how much the variance of a share exceeds that of independent pairs, by category, and from how many untrained models that is known.
+
+    Untrained models differ in their random weights alone, so their shares would vary as independent pairs do, were pairs independent. Of
+    models of one size and seed, which begin with the same weights, the first one counts.
+
+    Args:
+        crows: :func:`crows_pairs` of one language, whose step 0 is untrained. models: of the suite.
+    """
+    firsts: dict[tuple[int, int | None], pd.Series] = {}
+    for model in models:
+        own = crows[crows["model"] == model.name]
+        if model.parent is None and (own["step"] == 0).any():
+            one = own[own["step"] == 0].set_index("category")["share"]
+            firsts.setdefault((model.parameters_non_embedding, model.seed), one)
+    size = crows.groupby("category")["n"].median()
+    if len(firsts) < LEAST_UNTRAINED:
+        return pd.Series(ALIKE, index=size.index), len(firsts)
+    table = pd.DataFrame(list(firsts.values()))
+    share = table.mean()
+    found = table.var() / (share * (1 - share) / size)
+    return found.reindex(size.index).clip(lower=1.0).fillna(ALIKE), len(firsts)
+
+
+def _told(design: pd.Series, untrained: int) -> str:
+    """What is said of pairs that depend on each other."""
+    if untrained < LEAST_UNTRAINED:
+        known = f"is taken to be {ALIKE:g} times as large, as eight sizes of Pythia show, since there are {untrained} untrained models here"
+    else:
+        largest = design.drop(ALL, errors="ignore").sort_values(ascending=False).head(2)
+        listed = ", ".join(f"{value:.1f} times that for {category}" for category, value in largest.items())
+        whole = f"{design[ALL]:.1f} times that for all pairs, " if ALL in design else ""
+        known = f"between {untrained} untrained models is as large as {whole}{listed}"
+    return (
+        "CrowS-Pairs' pairs are no independent sample, since many differ in the same word (in the original edition 157 of 1,508 in black "
+        "and white alone). Shares of models with random weights vary more than those of independent pairs would: the variance "
+        f"{known}. The claims' errors are widened by as much, at the first checkpoint and at the last, as if trained models were as alike "
+        "on such pairs; the intervals of trajectories are not. This was settled after a first look at published results, so for those it "
+        "is no plan made beforehand."
     )
 
 
@@ -160,15 +219,24 @@ _SIMULATED = (
 )
 
 
-def preferred(share: float, n: float) -> Result:
-    """The share of pairs above one half."""
-    stderr = math.sqrt(share * (1 - share) / (n - 1))
+_SHARED = "The error allows for pairs that differ in the same word."
+
+
+def preferred(share: float, n: float, design: float = 1.0) -> Result:
+    """The share of pairs above one half; ``design``: how many times as large the variance is as that of independent pairs."""
+    stderr = math.sqrt(design * share * (1 - share) / (n - 1))
     method = "share of pairs, normal approximation"
     return Result(share - 0.5, stderr, n=int(n), n_events=round(share * n), method=method)
 
 
-def changed(before: np.ndarray, after: np.ndarray, n: np.ndarray) -> pd.DataFrame:
-    """Changes of log odds by category, with the variance of independent samples.
+def grown(after: float, before: float, n: float, design: float = 1.0) -> Result:
+    """The change of a share of the same pairs, :func:`shares` with a ``design`` times as large variance."""
+    found = shares(after, before, n)
+    return replace(found, stderr=found.stderr * math.sqrt(design), ci_low=math.nan, ci_high=math.nan)
+
+
+def changed(before: np.ndarray, after: np.ndarray, n: np.ndarray, design: np.ndarray | float = 1.0) -> pd.DataFrame:
+    """Changes of log odds by category, with the variance of independent samples, ``design`` times as large as of independent pairs.
 
     Half an event is added to either side (Haldane 1956, *Ann. Hum. Genet.* 20).
 
@@ -180,7 +248,7 @@ def changed(before: np.ndarray, after: np.ndarray, n: np.ndarray) -> pd.DataFram
     for share in (before, after):
         yes, no = share * n + 0.5, (1 - share) * n + 0.5
         odds.append(np.log(yes / no))
-        variance += 1 / yes + 1 / no
+        variance += design * (1 / yes + 1 / no)
     change, reach = odds[1] - odds[0], Z95 * np.sqrt(variance)
     facts = {"n": n, "events": (before + after) * n, "told": n >= LEAST_IN_CATEGORY}
     return pd.DataFrame({"change": change, "variance": variance, "ci_low": change - reach, "ci_high": change + reach} | facts)
@@ -194,20 +262,29 @@ def differ(changes: pd.DataFrame) -> Result:
     return spread(change, variance, bounded=True, **facts)
 
 
-def _preferred(generator: np.random.Generator, truth: float, *, n: float) -> Result:
-    return preferred(generator.binomial(int(n), min(0.5 + truth, 1.0)) / n, n)
+def _preferred(generator: np.random.Generator, truth: float, *, n: float, design: float) -> Result:
+    worth = _worth(n, design)
+    return preferred(generator.binomial(worth, min(0.5 + truth, 1.0)) / worth, n, design)
 
 
-def _grown(generator: np.random.Generator, truth: float, *, before: float, n: int) -> Result:
-    first, second = two_binomials(generator, before, min(before + truth, 1.0), n, ICC)
-    return shares(float(second), float(first), n)
+def _grown(generator: np.random.Generator, truth: float, *, before: float, n: int, design: float) -> Result:
+    first, second = two_binomials(generator, before, min(before + truth, 1.0), _worth(n, design), ICC)
+    return grown(float(second), float(first), n, design)
 
 
-def _differing(generator: np.random.Generator, truth: float, *, before: np.ndarray, n: np.ndarray, mean: float) -> Result:
+def _differing(
+    generator: np.random.Generator, truth: float, *, before: np.ndarray, n: np.ndarray, design: np.ndarray, mean: float
+) -> Result:
     effects = mean + truth * _standardised(generator.standard_normal(len(n)))
     after = special.expit(special.logit(before) + effects)
-    drawn = np.array([two_binomials(generator, b, a, int(k), ICC) for b, a, k in zip(before, after, n, strict=True)])
-    return differ(changed(drawn[:, 0], drawn[:, 1], n))
+    worth = [_worth(k, d) for k, d in zip(n, design, strict=True)]
+    drawn = np.array([two_binomials(generator, b, a, k, ICC) for b, a, k in zip(before, after, worth, strict=True)])
+    return differ(changed(drawn[:, 0], drawn[:, 1], n, design))
+
+
+def _worth(n: float, design: float) -> int:
+    """How many independent pairs so many are worth."""
+    return max(int(n / design), 2)
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:

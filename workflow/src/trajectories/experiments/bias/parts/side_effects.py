@@ -7,12 +7,15 @@ effect. Other categories stand beside, as what should not move. Intervals descri
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy import special
 
 from trajectories.analysis import AnalysisContext
 from trajectories.experiments.bias import intervention_claims as names
-from trajectories.experiments.bias.effects import mean
+from trajectories.experiments.bias.effects import ALIKE, mean
 from trajectories.experiments.bias.paired_runs import endpoint, keep, paired
 from trajectories.experiments.bias.scores import differences, read
 from trajectories.findings import Calibrand, Findings
@@ -49,41 +52,45 @@ def _crows(context: AnalysisContext, found: Findings) -> None:
             mine = mine & changes if category == "gender" else mine
             if mine.sum() < 2:
                 continue
+            clusters = pd.factorize(pairs["cluster"][mine])[0]
             for step, change, logs in zip(pair.steps.tolist(), preferred[:, mine], pair.change[:, mine], strict=True):
-                shown = mean(change, np.arange(mine.sum()))
-                keep(found, pair, step, "did_stereotype_preferred", "category", category, shown, "crows_pairs")
-                keep(found, pair, step, "did_likelihood_difference", "category", category, mean(logs, np.arange(mine.sum())), "crows_pairs")
+                keep(found, pair, step, "did_stereotype_preferred", "category", category, mean(change, clusters), "crows_pairs")
+                keep(found, pair, step, "did_likelihood_difference", "category", category, mean(logs, clusters), "crows_pairs")
             if category != "gender":
                 continue
             sides = np.stack([pair.own[-1, mine] > 0, pair.other[-1, mine] > 0])
-            result = paired_shares(sides)
+            result = paired_shares(sides, clusters)
             caveat = f"The interval describes pairs, for this one branch; {int((~changes & (pairs['category'] == category)).sum())} pairs "
             caveat += "without a gendered pronoun were dropped."
             found.claims.append(decisions.row(claim, result, pair.branch.name, int(pair.steps[-1]), caveat=caveat))
             both = sides.mean(1)
-            simulate = partial(_less, parent=float(both[1]), apart=float((sides[0] != sides[1]).mean()), n=int(mine.sum()))
-            note = "As many pairs as in the sample are answered otherwise by the two runs, in the wanted proportion of directions."
+            simulate = partial(_less, parent=float(both[1]), apart=float((sides[0] != sides[1]).mean()), clusters=clusters)
+            note = (
+                "As many pairs as in the sample are answered otherwise by the two runs, in the wanted proportion of directions; what "
+                f"decides correlates by {ALIKE:g} between pairs that differ in the same word."
+            )
             found.calibrands.append(Calibrand(claim, pair.branch.name, simulate, objection(result), note=note))
             endpoint(found, pair, "CrowS-Pairs, gender", result)
 
 
-def paired_shares(sides: np.ndarray) -> Result:
-    """The difference of two shares of the same pairs: bool ``[2, pairs]``, the branch first."""
+def paired_shares(sides: np.ndarray, clusters: np.ndarray) -> Result:
+    """The difference of two shares of the same pairs: bool ``[2, pairs]``, the branch first; clusters from 0 [pairs]."""
     change = sides[0].astype(float) - sides[1]
-    found = mean(change, np.arange(len(change)))
-    method = "paired difference of shares, t over pairs"
-    return Result(found.estimate, found.stderr, found.df, n=2 * len(change), n_events=int(sides.sum()), method=method)
+    found = mean(change, clusters)
+    counted: dict[str, Any] = {"n": 2 * len(change), "n_clusters": found.n_clusters, "n_events": int(sides.sum())}
+    return Result(found.estimate, found.stderr, found.df, method="paired difference of shares, jackknife over clusters", **counted)
 
 
-def _less(generator: np.random.Generator, truth: float, *, parent: float, apart: float, n: int) -> Result:
-    """Pairs of which a share ``apart`` (or as many as the effect takes) are answered otherwise by the two runs."""
+def _less(generator: np.random.Generator, truth: float, *, parent: float, apart: float, clusters: np.ndarray) -> Result:
+    """Pairs of which a share ``apart`` (or as many as the effect takes) are answered otherwise by the two runs, alike within a cluster."""
     apart = min(max(apart, abs(truth) + 0.01), 1.0)
-    up = (apart + truth) / 2
-    kind = generator.random(n)
+    up, n = (apart + truth) / 2, len(clusters)
+    common = generator.standard_normal(int(clusters.max()) + 1)[clusters]
+    kind = special.ndtr(np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * generator.standard_normal(n))
     before = generator.random(n) < parent
     branch = np.where(kind < up, True, np.where(kind < apart, False, before))
     other = np.where(kind < up, False, np.where(kind < apart, True, before))
-    return paired_shares(np.stack([branch, other]))
+    return paired_shares(np.stack([branch, other]), clusters)
 
 
 def _text(context: AnalysisContext, found: Findings) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from trajectories.analysis import AnalysisContext
-from trajectories.experiments.bias.effects import mean, row, share, spread
+from trajectories.experiments.bias.effects import ALIKE, mean, row, share, spread
 from trajectories.experiments.bias.hypotheses import claims
 from trajectories.experiments.bias.scores import Pairs, own_runs, stereotyped
 from trajectories.findings import Calibrand, Findings
@@ -25,6 +26,12 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         groups |= {("category", name): (pairs.table["category"] == name).to_numpy() for name in sorted(set(pairs.table["category"]))}
         if pairs.set == "crows_pairs":
             groups |= {("direction", name): (pairs.table["setting"] == name).to_numpy() for name in sorted(set(pairs.table["setting"]))}
+            found.note(
+                "CrowS-Pairs' pairs are no independent sample: what a model thinks of one word decides all pairs that differ in it, and "
+                f"{pairs.table.groupby('cluster').size().max()} of the {len(pairs.table):,} share one. Pairs of a category that differ in "
+                f"the same word are a cluster ({pairs.table['cluster'].nunique()} in all), and are kept together by intervals and by the "
+                "folds of probes."
+            )
         for model, values in pairs.difference.items():
             for step, difference in zip(pairs.steps[model].tolist(), values, strict=True):
                 for (level, name), mine in groups.items():
@@ -69,19 +76,24 @@ def _claims(pairs: Pairs, model: str, context: AnalysisContext, found: Findings)
             mine = (pairs.table["category"] == name).to_numpy()
             part = share(values[-1][mine] > 0, pairs.clusters[mine], less=0.5)
             found.claims.append(decisions.row(own["stereotypes-preferred"], part, model, step, name, role="descriptive"))
-        simulate = preference_simulation(len(values[-1]))
-        note = "Pairs are independent and each prefers its stereotyping sentence with the wanted chance."
+        simulate = preference_simulation(pairs.clusters)
+        note = (
+            "Each pair prefers its stereotyping sentence with the wanted chance; the normal variable that decides correlates by "
+            f"{ALIKE:g} between pairs that differ in the same word."
+        )
         found.calibrands.append(Calibrand(own["stereotypes-preferred"], model, simulate, objection(result), note=note))
     speed = rates(values, pairs.steps[model])
     if np.isfinite(speed).all():
         _rates(pairs, speed, model, step, own["categories-differ"], found)
 
 
-def preference_simulation(n: int) -> Any:
-    """The whole decision on pairs of known preference: (generator, true share less 1/2) → result."""
+def preference_simulation(clusters: np.ndarray) -> Any:
+    """The whole decision on pairs of known preference, alike within a cluster: (generator, true share less 1/2) → result."""
 
     def simulate(generator: np.random.Generator, truth: float) -> Result:
-        return share(generator.random(n) < 0.5 + truth, np.arange(n), less=0.5)
+        common, own = generator.standard_normal(int(clusters.max()) + 1)[clusters], generator.standard_normal(len(clusters))
+        holds = np.sqrt(ALIKE) * common + np.sqrt(1 - ALIKE) * own < special.ndtri(0.5 + truth)
+        return share(holds, clusters, less=0.5)
 
     return simulate
 

@@ -21,9 +21,10 @@ COLUMNS = ["item_id", "input_ids", "start", "end", *TEXT, *FLAGS, *NUMBERS]
 
 ``pair_id`` joins sentences that differ in what is tested, ``variant`` says which one it is (``more`` and ``less`` stereotyping,
 ``feminine`` and ``masculine`` pronoun, ``pro`` and ``anti`` stereotyped); ``category`` is the kind of bias, ``cluster`` holds together
-pairs that share an occupation; ``setting`` is the template, direction, or wording of the prompt, ``answer`` what is scored after a prompt;
-``held_out`` says that training never has the occupation in that template, ``probe`` that hidden states are read, ``gendered`` that the text
-has a gendered pronoun; ``bls`` and ``bergsma`` are the percentages of women in an occupation by labour statistics and by counting text.
+pairs that share an occupation, or a word in which their sentences differ; ``setting`` is the template, direction, or wording of the
+prompt, ``answer`` what is scored after a prompt; ``held_out`` says that training never has the occupation in that template, ``probe`` that
+hidden states are read, ``gendered`` that the text has a gendered pronoun; ``bls`` and ``bergsma`` are the percentages of women in an
+occupation by labour statistics and by counting text.
 """
 
 

@@ -68,5 +68,5 @@ def _crows_pairs(context: StimuliContext) -> list[dict[str, Any]]:
     for pair in chosen.itertuples():
         for variant, sentence in (("more", pair.sent_more), ("less", pair.sent_less)):
             name = f"crows_pairs/{pair.pair_id}"
-            found.append({"pair_id": name, "variant": variant, "category": pair.bias_type, "cluster": pair.pair_id, "sentence": sentence})
+            found.append({"pair_id": name, "variant": variant, "category": pair.bias_type, "cluster": pair.cluster, "sentence": sentence})
     return found
