@@ -28,7 +28,7 @@ trial: $(VENV)/.ready
 	echo "The report: results/nano-trial/report.html"
 
 test: $(VENV)/.ready-for-tests
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $$($(BIN)/python -c "import os; print((os.cpu_count() or 1) + 1)") --dist loadgroup $(ARGS)
 
 lint: $(VENV)/.ready-for-tests
 	@$(BIN)/python -m pytest -q tests/test_lint.py
