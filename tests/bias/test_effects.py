@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import stats
@@ -18,11 +19,20 @@ from trajectories.statistics.intervals import cluster_jackknife
 def test_areas_equal_scikit_learn_and_their_difference_is_that_of_both() -> None:
     generator = np.random.default_rng(1)
     label, pairs = np.tile([True, False], 60), np.repeat(np.arange(60), 2)
-    one, two = binormal(generator, 0.7, label, pairs, 0.5), binormal(generator, 0.6, label, pairs, 0.5)
+    one, two = (binormal(generator, wanted, label, pairs, pairs) for wanted in (0.7, 0.6))
     assert effects.area(one, label, pairs).estimate == pytest.approx(roc_auc_score(label, one))
     difference = effects.area_difference(one, two, label, pairs)
     assert difference.estimate == pytest.approx(roc_auc_score(label, one) - roc_auc_score(label, two))
     assert effects.area_difference(one, one, label, pairs).stderr == 0
+
+
+def test_simulated_scores_have_the_wanted_area_though_clusters_differ_in_it() -> None:
+    generator, pairs = np.random.default_rng(3), np.repeat(np.arange(4000), 2)
+    label, clusters = np.tile([True, False], 4000), np.repeat(np.arange(400), 20)
+    score = binormal(generator, 0.7, label, pairs, clusters)
+    assert effects.area(score, label, clusters).estimate == pytest.approx(0.7, abs=0.015)
+    distance = pd.Series(score[label] - score[~label]).groupby(clusters[label]).mean()
+    assert distance.var() == pytest.approx(0.1 + 2 * 0.5 / 10, abs=0.04)
 
 
 def test_means_of_lone_units_have_students_interval() -> None:

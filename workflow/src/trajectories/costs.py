@@ -208,7 +208,7 @@ def suites_table() -> str:
         "| --- | --: | --: | --: | --: | --: | --: |",
     ]
     for name in sorted(path.stem for path in FOLDER.glob("*.yaml")):
-        run = config.resolve({"suite": name, "experiments": experiments.known(), "keep_checkpoints": False, "results": "-"})
+        run = config.resolve({"suite": name, "experiments": experiments.known(), "keep_checkpoints": False})
         count = sum(len(run.steps(m.name)) for m in run.models)
         total = int(jobs(run)["jobs"].sum())
         found = weights(run)

@@ -55,7 +55,8 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
     found.note(
         "Pronouns of planted occupations: counted are the sentences in which the order shows an occupation with either pronoun in the rows "
         "below the step, along the model's own history; half a sentence is added to each count. Nothing is sampled, so the slope on counts "
-        "is not drawn towards 0 by errors in them. Occupations are the clusters; each template has a level of its own."
+        "is not drawn towards 0 by errors in them. Occupations are the clusters; each template has a level of its own, so "
+        "intervals are about these templates."
     )
     if not own_runs(context):
         found.note("Every model is a branch, so no claim about planted occupations is primary.")
@@ -172,7 +173,8 @@ def recovered(pairs: pd.DataFrame, y: np.ndarray, x: np.ndarray, model: str, ste
             off = "further from even than" if abs(found["value"]) > abs(truth) else "nearer to even than"
             comment += (
                 f" The model's are {off if found['value'] * truth > 0 else 'on the other side of even from'} what it read: a fact about "
-                "the model (training weighs late rows more and shares strength between occupations and templates), not about the counts."
+                "the model, not about the counts. It may weigh late rows more, share strength between occupations and templates, or not "
+                "have learnt the skew in full; this table does not tell which."
             )
         yield {
             "parameter": f"log odds of she to he, {name}",

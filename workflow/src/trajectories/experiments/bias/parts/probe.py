@@ -195,8 +195,8 @@ def simulation(base: float, label: np.ndarray, pair: np.ndarray, clusters: np.nd
     base = float(np.clip(base, 0.02, 0.9))
 
     def simulate(generator: np.random.Generator, truth: float) -> Result:
-        first = binormal(generator, base, label, pairs, 0.5)
-        final = binormal(generator, min(max(base + truth, 0.001), 0.999), label, pairs, 0.5)
+        first = binormal(generator, base, label, pairs, clusters)
+        final = binormal(generator, min(max(base + truth, 0.001), 0.999), label, pairs, clusters)
         return refitted(area_difference(final, first, label, clusters), folds)
 
     return simulate

@@ -20,6 +20,9 @@ from trajectories.statistics.claims import Result, objection
 PART = "recognition"
 FREE = "free"
 AVERAGED = "prompts, averaged"
+APART = 0.1
+"""Calibration: variance between clusters (occupations, or pairs that differ in one word) of the distance between the two labels' scores, in
+variances of a score."""
 
 
 def analyse(context: AnalysisContext, found: Findings) -> None:
@@ -89,14 +92,23 @@ def simulation(label: np.ndarray, pair: np.ndarray, clusters: np.ndarray, shared
     pairs = pd.factorize(pair)[0]
 
     def simulate(generator: np.random.Generator, truth: float) -> Result:
-        score = binormal(generator, 0.5 + truth, label, pairs, shared)
+        score = binormal(generator, 0.5 + truth, label, pairs, clusters, shared)
         return area(score, label, clusters, less=0.5)
 
     return simulate
 
 
-def binormal(generator: np.random.Generator, wanted: float, label: np.ndarray, pairs: np.ndarray, shared: float) -> np.ndarray:
-    """Normal scores whose area under the ROC curve is ``wanted``; those of a pair share a part of their variance."""
+def binormal(
+    generator: np.random.Generator, wanted: float, label: np.ndarray, pairs: np.ndarray, clusters: np.ndarray, shared: float = 0.5
+) -> np.ndarray:
+    """Normal scores whose area under the ROC curve is ``wanted`` over clusters.
+
+    Scores of a pair share a part of their variance, and the distance between the labels differs between clusters, with the variance
+    :data:`APART` where that of a score is 1.
+    """
     common = generator.standard_normal(int(pairs.max()) + 1)[pairs]
     own = generator.standard_normal(len(label))
-    return np.sqrt(shared) * common + np.sqrt(1 - shared) * own + np.sqrt(2) * special.ndtri(wanted) * label
+    number = pd.factorize(clusters)[0]
+    apart = np.sqrt(APART) * generator.standard_normal(int(number.max()) + 1)[number]
+    distance = np.sqrt(2 + APART) * special.ndtri(wanted) + apart
+    return np.sqrt(shared) * common + np.sqrt(1 - shared) * own + distance * label

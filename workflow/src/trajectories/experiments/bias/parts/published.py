@@ -315,7 +315,9 @@ def _wino(wino: pd.DataFrame, context: AnalysisContext, found: Findings) -> None
     )
     found.note(
         "WinoBias' published figures are exact matches of generated answers. They measure whether a model answers in that form as much "
-        "as whom it means, and are no log-probabilities of referents; the two are never drawn or tested together."
+        "as whom it means, and are no log-probabilities of referents; the two are never drawn or tested together. Some 40 occupations "
+        "recur in the sentences, and the files hold no items, so intervals are those of independent sentences and too short as far as "
+        "answers hang on the occupation."
     )
     claim = names.published(context.settings)[names.GAP]
     for model in context.suite.models:
