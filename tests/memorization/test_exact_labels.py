@@ -1,7 +1,11 @@
-"""Labels of every sampled row at every checkpoint of the embedded suite, against transformers' own ``generate``, token by token."""
+"""Labels of sampled rows at every checkpoint of the embedded suite, against transformers' own ``generate``, token by token.
+
+All rows at each model's last checkpoint; an eighth at the others, another one at each, or all with ``TRAJECTORIES_LABELS=all``.
+"""
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,15 +21,18 @@ CHECKPOINTS = [(m.name, step) for m in load_suite("nano").models for step in m.a
 SURE = 1e-5
 """Logits this close may change places between two float32 computations of the same sum; labels with a wider margin must agree."""
 BATCH = 256
+SHARE = 1 if os.environ.get("TRAJECTORIES_LABELS") == "all" else 8
+LAST = {m.name: m.all_steps[-1] for m in load_suite("nano").models}
 
 
 @cache
-def shown() -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """The items' names, the distinct prompts, which of them each item has, and the tokens that should follow."""
+def shown(first: int, every: int) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """The names of every so many-th item, the distinct prompts, which of them each item has, and the tokens that should follow."""
     table = tables.read_table(NANO.stimuli("memorization"), ["item_id", "input_ids", "start", "end"])
     start, end = int(table["start"].iloc[0]), int(table["end"].iloc[0])
     assert (table["start"] == start).all()
     assert (table["end"] == end).all()
+    table = table.iloc[first::every]
     ids = np.stack(table["input_ids"].tolist()).astype(np.int64)
     prompts, which = np.unique(ids[:, :start], axis=0, return_inverse=True)
     return table["item_id"].tolist(), prompts, which.reshape(-1), ids[:, start:end]
@@ -48,7 +55,7 @@ def generated(module: Any, prompts: np.ndarray, n: int) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "step"), CHECKPOINTS, ids=[f"{model}-{step}" for model, step in CHECKPOINTS])
-def test_every_label_of_a_checkpoint_equals_plain_generation(model: str, step: int) -> None:
+def test_labels_of_a_checkpoint_equal_plain_generation(model: str, step: int) -> None:
     path = NANO.measurement(model, step, "memorization")
     if not path.is_file():
         pytest.skip("needs the results of `make` in results/nano")
@@ -57,7 +64,7 @@ def test_every_label_of_a_checkpoint_equals_plain_generation(model: str, step: i
 
     torch.set_num_threads(1)
     module = AutoModelForCausalLM.from_pretrained(NANO.checkpoint(model, step), dtype="float32").eval()
-    names, prompts, which, expected = shown()
+    names, prompts, which, expected = shown(0, 1) if step == LAST[model] else shown(CHECKPOINTS.index((model, step)) % SHARE, SHARE)
     right = generated(module, prompts, expected.shape[1])[which] == expected
     matched = np.where(right.all(axis=1), right.shape[1], right.argmin(axis=1))
     labels = tables.read_table(path).set_index("item_id").loc[names]
