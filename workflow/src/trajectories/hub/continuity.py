@@ -189,11 +189,8 @@ def _bent(run: _Run, live: list[int]) -> dict[int, str]:
         worst = max(excess, key=lambda block: excess[block])
         if excess[worst] <= 1:
             break
-        near = [o for o, size in excess.items() if size > 1 and o[0] <= worst[1] + 1 and o[1] >= worst[0] - 1]
-        enough = [block for block in near if _fits(run, live, limits, *block)] or [worst]
-        shortest = min(last - first for first, last in enough)
         gone = set()
-        for first, last in (block for block in enough if block[1] - block[0] == shortest):  # any of them may be the wrong one
+        for first, last in _accused(run, live, limits, excess, worst):
             part = _excess(run, live, limits, first, last)[1]
             size = run.bend(live[first - 1], live[first], live[last], live[last + 1])[part]
             usual = max(limits[live[k]][part] for k in range(first, last + 1))
@@ -210,10 +207,24 @@ def _bent(run: _Run, live: list[int]) -> dict[int, str]:
     return found
 
 
-def _fits(run: _Run, live: Sequence[int], limits: npt.NDArray[np.float64], first: int, last: int) -> bool:
-    """Whether nothing around is out of line any more without ``live[first:last + 1]``, and no checkpoint remains twice."""
+def _accused(
+    run: _Run, live: Sequence[int], limits: npt.NDArray[np.float64], excess: dict[tuple[int, int], float], worst: tuple[int, int]
+) -> list[tuple[int, int]]:
+    """The shortest of what may be left out so that the worst is explained; those that bend too much themselves before others as short."""
+    near = [block for block in excess if block[0] <= worst[1] + 1 and block[1] >= worst[0] - 1]
+    for length in range(worst[1] - worst[0] + 2):
+        for bent in (True, False):
+            alike = [o for o in near if o[1] - o[0] == length and (excess[o] > 1) == bent]
+            if enough := [block for block in alike if _fits(run, live, limits, block, worst)]:
+                return enough  # any of them may be the wrong one
+    return [worst]
+
+
+def _fits(run: _Run, live: Sequence[int], limits: npt.NDArray[np.float64], block: tuple[int, int], worst: tuple[int, int]) -> bool:
+    """Whether nothing around the worst is out of line any more without the checkpoints of a block, and none remains twice."""
+    first, last = block
     rest = [*live[:first], *live[last + 1 :]]
-    around = _blocks(len(rest), first - 2, first + 3)
+    around = _blocks(len(rest), min(first, worst[0]) - 2, max(last, worst[1]) + 3)
     return not run.stalls(rest, first - 1) and all(_excess(run, rest, limits, *block)[0] <= 1 for block in around)
 
 
