@@ -36,6 +36,8 @@ import numpy.typing as npt
 
 BEND = float(np.sqrt(2.0))
 """How many times the usual bend, or √2, is too much."""
+NEARLY = 0.9
+"""Share of the largest bend that passes, from which on a checkpoint may be accused in place of one that bends too much."""
 LONGEST = 10
 """Checkpoints in a row whose bend is looked at (and no more than a third of the run)."""
 JUMP = 4.0
@@ -195,13 +197,12 @@ def _bent(run: _Run, live: list[int]) -> dict[int, str]:
             size = run.bend(live[first - 1], live[first], live[last], live[last + 1])[part]
             usual = max(limits[live[k]][part] for k in range(first, last + 1))
             a, c = run.samples[live[first - 1]].step, run.samples[live[last + 1]].step
-            found |= {
-                run.samples[
-                    i
-                ].step: f"out of line with its neighbours in time: the distances to steps {a} and {c} are together {size:.1f} times the "
-                f"distance between those (up to {usual:.1f} passes here), in {run.names[part]}"
-                for i in live[first : last + 1]
-            }
+            passes = f"(up to {usual:.1f} passes here)" if size > usual else "and without it those around are in line"
+            detail = (
+                f"out of line with its neighbours in time: the distances to steps {a} and {c} are together {size:.1f} times the distance "
+                f"between those {passes}, in {run.names[part]}"
+            )
+            found |= {run.samples[i].step: detail for i in live[first : last + 1]}
             gone |= set(live[first : last + 1])
         live[:] = [i for i in live if i not in gone]
     return found
@@ -213,8 +214,8 @@ def _accused(
     """The shortest of what may be left out so that the worst is explained; those that bend too much themselves before others as short."""
     near = [block for block in excess if block[0] <= worst[1] + 1 and block[1] >= worst[0] - 1]
     for length in range(worst[1] - worst[0] + 2):
-        for bent in (True, False):
-            alike = [o for o in near if o[1] - o[0] == length and (excess[o] > 1) == bent]
+        for low, high in ((1.0, np.inf), (NEARLY, 1.0)):
+            alike = [o for o in near if o[1] - o[0] == length and low < excess[o] <= high]
             if enough := [block for block in alike if _fits(run, live, limits, block, worst)]:
                 return enough  # any of them may be the wrong one
     return [worst]
