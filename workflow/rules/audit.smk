@@ -26,7 +26,12 @@ rule audit:
         "trajectories audit {wildcards.model:q} --recipe {input.recipe:q} {MACHINE} --threads {threads} > {log:q} 2>&1"
 
 
+localrules:
+    audit_all,
+
+
 rule audit_all:
+    """Join the chosen models' audits into one table, where Snakemake runs: it takes a second."""
     input:
         audits=expand(f"{ROOT}/audit/{{model}}.parquet", model=MODELS),
         recipe=recipe("audit"),
@@ -34,8 +39,6 @@ rule audit_all:
         f"{ROOT}/audit.parquet",
     log:
         f"{ROOT}/logs/audit/all.log",
-    """Join the chosen models' audits into one table, where Snakemake runs: it takes a second."""
-    localrule: True
     conda:
         ENVIRONMENT
     threads: 1
