@@ -14,10 +14,11 @@ rest is compared anew. Where leaving out others nearby would do as well, those a
 
 Longer rows of wrong checkpoints, a wrong first or last one, and another run's weights from some step on bend nothing; they show as a
 **jump**: the distance between two neighbours against that of the checkpoints around, the median of up to three intervals on each side, of
-which the larger counts (a changed learning rate is no jump), each lengthened by as much as the interval itself is longer in time. Where it
-exceeds :data:`JUMP` the run is cut; pieces that follow one another without a jump once what lies between them is left out are joined again,
-and all but the largest piece are out of line. A first or last checkpoint has one neighbour only, and a jump is all that can be told of it:
-one that is a few checkpoints away from its place passes.
+which the larger counts (a changed learning rate is no jump), each lengthened by as much as the interval itself is longer in time. One side
+must have all three, so runs of fewer than five checkpoints have no jumps. Where it exceeds :data:`JUMP` the run is cut; pieces that follow
+one another without a jump once what lies between them is left out are joined again, and all but the largest piece are out of line. A first
+or last checkpoint has one neighbour only, and a jump is all that can be told of it: one that is a few checkpoints away from its place
+passes.
 
 Both are medians over the tensors of one part of the weights (matrices in one place of a file, or a file's vectors), and the largest of the
 parts decides, so that one replaced shard shows. Distances as small as rounding tell nothing and are left out.
@@ -137,6 +138,8 @@ class _Run:
     def jump(self, a: int, b: int, left: Sequence[tuple[int, int]], right: Sequence[tuple[int, int]]) -> Vector:
         """The jump from ``a`` to ``b`` by part, given the intervals on either side."""
         least = self.rounding(a, b)
+        if max(len(left), len(right)) < _SIDE:  # a cosine schedule alone makes a first interval several times as long as the last ones
+            return np.full(len(self.names), np.nan)
         sides = []
         for side in (left, right):
             usual = [self.distance(i, k) * max(1.0, self.gap(a, b) / self.gap(i, k)) for i, k in side]
