@@ -36,8 +36,6 @@ MinJobAge=300
 KillWait=2
 OverTimeLimit=0
 SlurmctldTimeout=10
-MessageTimeout=5
-TCPTimeout=1
 SchedulerParameters=sched_min_interval=0
 GresTypes=gpu
 SlurmctldPidFile={folder}/slurmctld.pid

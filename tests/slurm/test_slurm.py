@@ -43,7 +43,7 @@ def start(flow: Flow, *options: str) -> subprocess.Popen[str]:
     snakemake = str(Path(sys.executable).with_name("snakemake"))
     profile = ["--workflow-profile", str(flow.folder / "workflow" / "profiles" / "slurm")]
     return subprocess.Popen(
-        ["timeout", "--foreground", "-k", "5", "900", snakemake, "--nocolor", *profile, *HERE, *options],
+        ["timeout", "--foreground", "-k", "5", "400", snakemake, "--nocolor", *profile, *HERE, *options],
         cwd=flow.folder,
         env={**os.environ, "TRAJECTORIES_SUITES": str(flow.suites), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -60,7 +60,7 @@ def contending(cluster: Cluster) -> tuple[int, int]:
 
 
 def finished(process: subprocess.Popen[str]) -> str:
-    out = process.communicate(timeout=900)[0]
+    out = process.communicate(timeout=450)[0]
     assert process.returncode == 0, out[-8000:]
     return out
 
@@ -88,7 +88,7 @@ def test_a_cluster_gives_the_tables_of_one_machine_though_jobs_contend_time_runs
         cluster.wait(lambda: process.poll() is not None or contending(cluster) == (1, 1), "no jobs contend", 300)
         assert process.poll() is None, finished(process)
         cluster.stop_controller()
-        time.sleep(3)
+        time.sleep(1)
         assert "DOWN" in cluster.says("scontrol", "ping")
         cluster.start_controller()
         local.run("--cores", "1")
