@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.xdist_group("slur
 CHOSEN = {"models": ["mini-s", "mini-m"], "steps": [0, 30], "experiments": ["grammar"], "device": "auto"}
 # this cluster has no accounting; the rest is for speed
 HERE = ["--slurm-status-command", "squeue", "--slurm-no-account", "--slurm-init-seconds-before-status-checks", "1"]
-HERE += ["--seconds-between-status-checks", "2", "--latency-wait", "10"]
+HERE += ["--seconds-between-status-checks", "2", "--max-status-checks-per-second", "1", "--latency-wait", "10"]
 
 # wants more time than it asks for at first: SLURM's shortest limit is a minute
 IMPATIENT = """
