@@ -43,6 +43,12 @@ def test_bytes_are_parameters_by_precision_until_the_audit_lists_them(tmp_path: 
     assert [(w.step, w.size, w.files, w.audited) for w in found] == [(0, 10_000, 2, True), (143000, 30_000, 2, True)]
 
 
+def test_requests_are_those_of_the_audit_and_of_the_downloads() -> None:
+    # of a checkpoint the audit asks for a list, and 5 times for parts of one file of weights, 9 times for parts of three
+    assert costs.Weights("m", 0, GB, files=3, shards=1, audited=False).requests == 1 + 5 + 2 * 3
+    assert costs.Weights("m", 0, GB, files=6, shards=3, audited=True).requests == 1 + 9 + 2 * 6
+
+
 @pytest.mark.parametrize(
     ("keys", "peak"),
     [({}, 154 * 24), ({"keep_checkpoints": False}, 3 * 24), ({"weights_disk_gb": 50}, 50), ({"weights_disk_gb": 100}, 3 * 24)],

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from trajectories import download
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -71,3 +75,13 @@ def serving() -> Iterator[Archives]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.fixture
+def archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archives]:
+    """Archives on loopback, and a cache of the test's own."""
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "WAIT", 0.0)
+    with serving() as state:
+        monkeypatch.setenv(download.HOST_VARIABLE, state.url)
+        yield state

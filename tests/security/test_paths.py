@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hub.server import LoopbackHub
 from hub.tiny import NAME, TOKEN, Workplace, checkpoint, suite_of
-from published.archives import COMMIT, Archives, archive, serving
+from published.archives import COMMIT, Archives, archive
 from trajectories import cli, config, download, memorized_rows, published, recipes, suites, tables
 from trajectories.errors import UserError
 from trajectories.hub import client
@@ -51,15 +51,6 @@ def test_an_odd_name_that_stays_in_its_folder_is_one(name: str):
 
 
 # archives
-
-
-@pytest.fixture
-def archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archives]:
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(download, "WAIT", 0.0)
-    with serving() as state:
-        monkeypatch.setenv(download.HOST_VARIABLE, state.url)
-        yield state
 
 
 def fetch(**more: Any) -> list[str]:

@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 
 from trajectories import config, experiments, tables
 from trajectories.config import Resolved
+from trajectories.hub.files import weights_of
+from trajectories.hub.probes import WINDOWS
 from trajectories.layout import Layout
+from trajectories.resources import BYTES
 from trajectories.suites import FOLDER, Model
 
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 AT_ONCE = 3
 """Checkpoints whose weights one extraction has on the disk at most: the one that is measured, and two fetched ahead."""
 PEAK = 312e12
@@ -81,13 +83,20 @@ def jobs(resolved: Resolved) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of one checkpoint: bytes and files to be fetched, and whether the audit or the suite's facts say so."""
+    """The weights of one checkpoint: bytes, files to be fetched and those of weights, and whether the audit or the suite's facts say so."""
 
     model: str
     step: int
     size: int
     files: int
+    shards: int
     audited: bool
+
+    @property
+    def requests(self) -> int:
+        """How often the Hub and its storage are asked: the list of files, some windows of each file of weights, and each file, where an
+        address is asked for first."""
+        return 1 + 2 * self.shards + max(WINDOWS, self.shards) + 2 * self.files
 
 
 def weights(resolved: Resolved) -> list[Weights]:
@@ -106,7 +115,8 @@ def weights(resolved: Resolved) -> list[Weights]:
                 continue
             size = sum(int(f["size"]) for f in files.values())
             # without the audit: the file of weights, configuration and tokenizer
-            found.append(Weights(model.name, step, size or stated(model), len(files) or 3, bool(files)))
+            shards = len(weights_of(files)) or 1
+            found.append(Weights(model.name, step, size or stated(model), len(files) or 3, shards, bool(files)))
     return found
 
 

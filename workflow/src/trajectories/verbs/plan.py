@@ -71,7 +71,7 @@ def _network(resolved: Resolved, found: list[costs.Weights]) -> Iterator[str]:
     download, largest = sum(w.size for w in found), max(w.size for w in found)
     audited = sum(w.audited for w in found)
     known = "as the audit lists them" if audited == len(found) else f"parameters × precision, for {len(found) - audited:,} not yet audited"
-    requests = len(resolved.models) + len(found) + 2 * sum(w.files for w in found)
+    requests = len(resolved.models) + sum(w.requests for w in found)
     yield f"Weights to download: {costs.size(download)} ({known}), with some {requests:,} requests, those of the audit included."
     rows, counted = costs.sampled(resolved)
     sample = (

@@ -1,0 +1,5 @@
+"""Fixtures that stand elsewhere."""
+
+from published.archives import archives
+
+__all__ = ["archives"]
