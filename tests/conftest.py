@@ -16,6 +16,11 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """SLURM's test first: it mostly waits, while other tests use the processors."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _downloads(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What tests download is kept apart from what the user has downloaded, and goes with the tests' other files."""

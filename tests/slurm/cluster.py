@@ -1,4 +1,5 @@
-"""A SLURM of one node, of Debian's packages, with one GPU that is none: `munged`, `slurmctld` and `slurmd` as processes of the tests."""
+"""A SLURM of one node, of Debian's packages, with one GPU that is none and with accounting: its daemons and their database as processes of
+the tests."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from pathlib import Path
 
 OURS = "# Written by the tests of Pythia Trajectories"
 SETTINGS = Path("/etc/slurm")  # jobs find it nowhere else: the step of a job drops SLURM_CONF
+FILES = ("slurm.conf", "slurmdbd.conf", "gres.conf")
 
-# more processors than the machine may have, since most jobs wait; every other setting is there to do without systemd, cgroups and
-# accounting, or to be quick
+# more processors than the machine may have, since most jobs wait; every other setting is there to do without systemd and cgroups, or to be
+# quick
 SLURM = """{ours}
 ClusterName=trajectories
 SlurmctldHost={host}(127.0.0.1)
@@ -27,7 +30,9 @@ MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePass={folder}/munge/socket
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
@@ -35,7 +40,6 @@ ReturnToService=2
 MinJobAge=300
 KillWait=2
 OverTimeLimit=0
-SlurmctldTimeout=10
 SchedulerParameters=sched_min_interval=0
 GresTypes=gpu
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -48,17 +52,31 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=20000 Gres=gpu:1 State=UNKN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes={host} MaxTime=INFINITE State=UP
 """
+DATABASE = """{ours}
+DbdHost=localhost
+DbdAddr=127.0.0.1
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge/socket
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={port}
+StorageUser=slurm
+StoragePass=slurm
+PidFile={folder}/slurmdbd.pid
+LogFile={folder}/slurmdbd.log
+"""
 GRES = "{ours}\nName=gpu File=/dev/null\n"
 
 
 def absent() -> str | None:
     """Why there can be no SLURM for tests here, or None."""
-    for program in ("slurmctld", "slurmd", "munged", "sbatch", "runuser"):
+    for program in ("slurmctld", "slurmd", "slurmdbd", "munged", "sbatch", "mariadbd", "mariadb-install-db", "runuser"):
         if shutil.which(program) is None:
-            return f"needs '{program}' (apt-get install slurm-wlm munge)"
+            return f"needs '{program}' (apt-get install slurm-wlm slurmdbd munge mariadb-server)"
     if os.geteuid() != 0:
         return "needs to be root, to start SLURM's daemons"
-    for name in ("slurm.conf", "gres.conf"):
+    for name in FILES:
         if (SETTINGS / name).exists() and not (SETTINGS / name).read_text().startswith(OURS):
             return f"{SETTINGS / name} is there and not of these tests"
     return None
@@ -69,14 +87,17 @@ class Cluster:
     """The daemons, with all their files below ``folder``."""
 
     folder: Path
+    database: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         host = os.uname().nodename.split(".")[0]
         for name in ("state", "spool", "munge"):
             (self.folder / name).mkdir(parents=True)
         SETTINGS.mkdir(exist_ok=True)
-        (SETTINGS / "slurm.conf").write_text(SLURM.format(ours=OURS, host=host, folder=self.folder))
-        (SETTINGS / "gres.conf").write_text(GRES.format(ours=OURS))
+        port = self._start_database()
+        for name, text in zip(FILES, (SLURM, DATABASE, GRES), strict=True):
+            (SETTINGS / name).write_text(text.format(ours=OURS, host=host, folder=self.folder, port=port))
+            (SETTINGS / name).chmod(0o600)
         munge = self.folder / "munge"
         (munge / "key").write_bytes(os.urandom(128))
         user = pwd.getpwnam("munge")
@@ -86,9 +107,30 @@ class Cluster:
         munge.chmod(0o755)
         files = [f"--{name}={munge / name.removesuffix('-file')}" for name in ("socket", "key-file", "pid-file", "log-file", "seed-file")]
         subprocess.run(["runuser", "-u", "munge", "--", "munged", "--force", *files], check=True, capture_output=True)
+        subprocess.run(["slurmdbd"], check=True)
+        self.wait(lambda: "trajectories" in self.says("sacctmgr", "-i", "add", "cluster", "trajectories"), "there is no accounting")
         self.start_controller()
         subprocess.run(["slurmd"], check=True)
         self.wait(lambda: "idle" in self.says("sinfo", "-h", "-o", "%t"), "the node is not idle")
+
+    def _start_database(self) -> int:
+        """Start the database of the accounting; returns its port."""
+        own = self.folder / "database"
+        subprocess.run(
+            ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={own}", "--auth-root-authentication-method=normal"],
+            check=True,
+            capture_output=True,
+        )
+        (self.folder / "users.sql").write_text("GRANT ALL ON slurm_acct_db.* TO slurm@'127.0.0.1' IDENTIFIED BY 'slurm';\n")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        files = [f"--datadir={own}", f"--socket={own}.socket", f"--pid-file={own}.pid", f"--log-error={own}.log"]
+        files += [f"--init-file={self.folder / 'users.sql'}"]
+        network = ["--bind-address=127.0.0.1", f"--port={port}", "--skip-name-resolve"]
+        self.database = subprocess.Popen(["mariadbd", "--no-defaults", "--user=root", *files, *network])
+        self.wait((self.folder / "database.pid").exists, "the database does not start")
+        return port
 
     def start_controller(self) -> None:
         subprocess.run(["slurmctld"], check=True)
@@ -100,20 +142,18 @@ class Cluster:
     def stop(self) -> None:
         """End jobs and daemons, by the pids that they wrote, and remove the settings."""
         self.says("scancel", "--user=root")
-        for name in ("slurmd.pid", "slurmctld.pid", "munge/pid"):
+        for name in ("slurmd.pid", "slurmctld.pid", "slurmdbd.pid", "munge/pid"):
             self._end(self.folder / name, signal.SIGTERM)
-        for name in ("slurm.conf", "gres.conf"):
+        if self.database:
+            self.database.terminate()
+            self.database.wait(timeout=30)
+        for name in FILES:
             (SETTINGS / name).unlink(missing_ok=True)
 
     def says(self, *command: str) -> str:
         """Output of a command of SLURM's, whether it succeeds or not."""
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
         return done.stdout
-
-    def submissions(self) -> int:
-        """How many jobs have been submitted so far."""
-        ids = [int(line.split("_")[0]) for line in self.says("squeue", "-h", "-t", "all", "-o", "%i").split()]
-        return max(ids, default=0)
 
     @staticmethod
     def wait(true: object, otherwise: str, seconds: float = 30) -> None:
