@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from slurm.cluster import Cluster, absent
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """A real SLURM of one node with one GPU; skips where there can be none."""
     reason = absent() or ("" if importlib.util.find_spec("snakemake_executor_plugin_slurm") else "needs snakemake-executor-plugin-slurm")
     if reason:
@@ -23,11 +24,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     except Timeout:
         pytest.skip("other tests of this machine use its SLURM")
     with alone:
-        folder = tmp_path_factory.mktemp("cluster")
-        # the daemons' own user must get to its files
-        for path in (folder, *list(folder.parents)[:3]):
-            if path != Path("/tmp"):
-                path.chmod(0o755)
+        # the daemons' own user must get to its files, which pytest's folders do not allow
+        folder = Path(tempfile.mkdtemp(prefix="trajectories-slurm-"))
+        folder.chmod(0o755)
         found = Cluster(folder)
         try:
             found.start()
