@@ -90,3 +90,21 @@ def test_every_suite_has_a_line() -> None:
     assert len({line.count("|") for line in lines}) == 1
     pythia = next(line for line in lines if line.startswith("| `pythia` "))
     assert [cell.strip() for cell in pythia.split("|")[2:4]] == ["10", "1,540"]
+
+
+def test_hidden_states_take_what_their_items_layers_and_widths_take(tmp_path: Path) -> None:
+    run = resolved(tmp_path, experiments=["grammar", "bias"])
+    layout = Layout(run.root)
+    assert "not chosen yet" in "\n".join(plan(run))
+    items = {"item_id": ["a", "b", "c"], "input_ids": [[1, 2], [1, 2, 3], [4, 5]], "start": [1, 1, 1], "end": [2, 3, 2]}
+    table = pa.table({**items, "probe": [True, False, True]})
+    tables.write_table(table.drop(["probe"]), layout.stimuli("grammar"), measures=[{"name": "logprob"}])
+    asked = {"name": "hidden", "options": {"layers": [2, -1], "rows": "probe"}}
+    tables.write_table(table, layout.stimuli("bias"), measures=[asked])
+    # two items, two layers, 512 numbers of two bytes (the suite's float16), three checkpoints
+    assert costs.hidden_states(run) == 2 * 2 * 512 * 2 * 3
+    assert costs.hidden_states(resolved(tmp_path, experiments=["grammar", "bias"], dtype="float32")) == 2 * 2 * 512 * 4 * 3
+    assert "12.3 kB of hidden states, and tables, whose size" in "\n".join(plan(run))
+    tables.write_table(pa.table({"item_id": ["a"]}), layout.measurement("pythia-70m", 0, "bias"))
+    size = layout.measurement("pythia-70m", 0, "bias").stat().st_size
+    assert f"{costs.size(3 * 2 * size)} of tables, as the 1 checkpoints here take" in "\n".join(plan(run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from extraction.tiny import VOCABULARY, asked, items_of
 from trajectories.errors import UserError
 from trajectories.extraction import run
-from trajectories.extraction.measures import Scores
+from trajectories.extraction.measures import Scores, layers_of
 from trajectories.extraction.model import LanguageModel
 from trajectories.extraction.run import measure
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
@@ -144,6 +145,27 @@ def test_hidden_states_are_those_of_a_plain_forward_pass_in_the_tables_order(
         np.testing.assert_allclose(row, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize(("wanted", "layers"), [(2, [0, 3]), (3, [0, 2, 3]), (9, [0, 1, 2, 3])])
+def test_so_many_layers_are_spread_evenly_from_the_first_to_the_last(
+    model: LanguageModel, sequences: list[list[int]], wanted: int, layers: list[int]
+) -> None:
+    spread, named = asked("hidden", layers=wanted), asked("hidden", layers=layers)
+    found, expected = (measure(model, items_of(sequences, plan), plan, 4096, "test")[1]["hidden"] for plan in (spread, named))
+    np.testing.assert_array_equal(found, expected)
+    assert layers_of(36, 9) == [0, 4, 9, 14, 18, 22, 27, 32, 36]
+
+
+def test_hidden_states_of_a_model_in_float16_lose_nothing_in_float16(module: Any, sequences: list[list[int]]) -> None:
+    half = copy.deepcopy(module).half()
+    plan = asked("hidden")
+    found = measure(LanguageModel(half, torch.device("cpu")), items_of(sequences[:3], plan), plan, 1, "test")[1]["hidden"]
+    assert found.dtype == np.float16
+    for row, sequence in zip(found, sequences[:3], strict=True):
+        with torch.no_grad():
+            states = half(torch.tensor([sequence]), output_hidden_states=True).hidden_states
+        np.testing.assert_array_equal(row[0], np.stack([layer[0, -1].numpy() for layer in states]))
+
+
 def test_positions_of_hidden_states_may_stand_in_a_column(model: LanguageModel, sequences: list[list[int]]) -> None:
     fixed = asked("hidden", positions=[1], layers="all")
     named = asked("hidden", positions="noun", layers="all")
@@ -226,8 +248,6 @@ def test_a_layer_that_the_model_does_not_have_is_refused(model: LanguageModel) -
 
 
 def test_numbers_that_are_none_are_refused(module: Any) -> None:
-    import copy
-
     broken = copy.deepcopy(module)
     with torch.no_grad():
         broken.gpt_neox.layers[1].mlp.dense_h_to_4h.weight[0, 0] = float("nan")

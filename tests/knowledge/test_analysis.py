@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
-from knowledge.world import LAYERS, analysis_context, suite, truth
+from knowledge.world import LAYERS, analysis_context, states, suite, truth
 from trajectories.analysis import Analysis
 from trajectories.experiments.knowledge.analyse import analyse
 from trajectories.experiments.knowledge.figures import figures
@@ -95,3 +96,15 @@ def test_a_suite_without_prompts_states_or_layers_is_analysed_without_them() -> 
         suite(), FiguresSettings(), pd.DataFrame(columns=["metric", "level", "setting"]), *[pd.DataFrame()] * 3, {}.__getitem__
     )
     assert figures(empty) == []
+
+
+def test_probes_name_the_layers_that_were_read_as_the_model_counts_them() -> None:
+    context = analysis_context()
+
+    def some(model: str, step: int, measure: str) -> np.ndarray:
+        return states(model, step, measure)[:, :, [0, 1, -1]]
+
+    deep = context.suite.model_copy(update={"models": [m.model_copy(update={"layers": 12}) for m in context.suite.models]})
+    found = analyse(analysis_context(suite=deep, read_tensor=some))
+    probes = found.trajectories[(found.trajectories["metric"] == "probe_beyond_chance") & (found.trajectories["level"] == "layer")]
+    assert set(probes["group"]) == {"0", "6", "12"}

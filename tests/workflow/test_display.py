@@ -67,6 +67,15 @@ def test_time_left_uses_what_jobs_took_and_what_they_tell(run: Run, time: Clock,
     assert "1:30" in shown(run)
 
 
+def test_the_first_jobs_of_a_stage_move_its_budget_only_by_their_share(run: Run, time: Clock):
+    for job in range(5):
+        run.start(job, "extract", {}, None)
+        time.now += 44.0 if job == 0 else 0.0  # what it measured, the others find done
+        run.finish(job)
+        expected = {0: 4 + (44 - 4) * 0.1, 4: 4 + (44 / 5 - 4) * 0.5}
+        assert job not in expected or run.seconds_per_job("extract") == pytest.approx(expected[job])
+
+
 def test_a_waiting_job_is_named_by_its_rule_and_targets(run: Run):
     run.start(1, "extract", {"model": "mini-s", "step": "20", "experiment": "grammar"}, None)
     assert "now extract mini-s step 20 grammar" in line(run)

@@ -66,7 +66,7 @@ class Run:
     """The state of a run.
 
     Args:
-        budget: stage to the seconds that one of its jobs may take, which stands in until jobs of that stage have been timed.
+        budget: stage to the seconds that one of its jobs may take, which counts less the more jobs of that stage have been timed.
         clock: seconds since whenever.
     """
 
@@ -119,9 +119,15 @@ class Run:
         self.failed += 1
 
     def seconds_per_job(self, name: str) -> float | None:
-        """Mean of the stage's finished jobs, else its budget, else None."""
-        stage = self.stages[name]
-        return stage.seconds / stage.done if stage.done else self.budget.get(name)
+        """Mean of the stage's finished jobs, blended with its budget by how many are finished; one of the two, or None, if that is all.
+
+        The first jobs of a stage tell little of the later ones: an extraction measures what others then find done.
+        """
+        stage, told = self.stages[name], self.budget.get(name)
+        if not stage.done:
+            return told
+        mean = stage.seconds / stage.done
+        return mean if told is None else told + (mean - told) * stage.done / stage.total
 
     def seconds_left_of(self, job: Job, line: Line | None) -> float | None:
         """What a running job tells, else what jobs like it took; None if neither is known."""

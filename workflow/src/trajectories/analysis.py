@@ -82,8 +82,8 @@ class AnalysisContext:
         published: rows of published results (``model, step, task, metric, value, stderr, n, …``), or None.
         rows_memorized: published lists of memorized rows: model → rows (int32, ascending) by step of its sound checkpoints, read when
             asked for since they are long; or None.
-        read_tensor: (model, step, measure) → the tensor that extraction wrote beside the measurement, first axis as the stimuli's rows, or
-            those of them that the measure's option ``rows`` chose.
+        read_tensor: (model, step, measure) → the tensor that extraction wrote beside the measurement, in float32, first axis as the
+            stimuli's rows, or those of them that the measure's option ``rows`` chose.
         counted: ``order, term, other, step, count, stderr``: how often a term (``other`` empty) occurs, or in how many documents two terms
             occur together, in the rows of an order below a step; or None where nothing was counted.
     """

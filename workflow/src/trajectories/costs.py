@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from trajectories import config, experiments, tables
 from trajectories.config import Resolved
+from trajectories.extraction.measures import layers_of, stored
+from trajectories.extraction.requests import Request
 from trajectories.hub.files import weights_of
 from trajectories.hub.probes import WINDOWS
 from trajectories.layout import Layout
@@ -193,13 +195,26 @@ def hours(resolved: Resolved, timed: pd.DataFrame) -> float:
     return total
 
 
-def results(resolved: Resolved) -> tuple[float, int]:
-    """Bytes that a checkpoint's measurements take on average, with their copy in the store, and how many checkpoints say so."""
-    sizes = []
-    for folder in (Layout(resolved.root).root / "measurements").glob("*/step*"):
-        files = {p.name: p.stat() for p in folder.iterdir() if p.is_file()}
-        # a tensor shares its bytes with the store, a table does not
-        sizes.append(sum(s.st_size * (1 if s.st_nlink > 1 else 2) for s in files.values()))
+def hidden_states(resolved: Resolved) -> int | None:
+    """Bytes of the hidden states of all checkpoints, None while stimuli are not chosen."""
+    layout, total = Layout(resolved.root), 0
+    for experiment in resolved.experiments:
+        if not layout.stimuli(experiment).is_file():
+            return None
+        request = Request.read(layout, experiment)
+        if request.plan.hidden is None or request.items.positions is None:
+            continue
+        for model in resolved.models:
+            layers = len(layers_of(model.layers, request.plan.hidden.layers))
+            numbers = request.items.positions.size * layers * model.width * len(resolved.steps(model.name))
+            total += numbers * stored(resolved.dtype(model.name)).itemsize
+    return total
+
+
+def tables_of_checkpoint(resolved: Resolved) -> tuple[float, int]:
+    """Bytes that a checkpoint's tables of measurements take on average, with their copy in the store, and how many checkpoints say so."""
+    folders = (Layout(resolved.root).root / "measurements").glob("*/step*")
+    sizes = [2 * sum(p.stat().st_size for p in folder.glob("*.parquet")) for folder in folders]
     return (sum(sizes) / len(sizes), len(sizes)) if sizes else (0.0, 0)
 
 

@@ -27,8 +27,8 @@ class Hidden:
 
     Attributes:
         positions: ``"last"``, a list of positions (negative ones from the end), or the name of a column that holds them.
-        layers: ``"all"`` or a list; 0 is the embedding's output, ``i`` the residual stream after layer ``i``, and the last one has passed
-            the final layer norm (the numbering of transformers' ``hidden_states``).
+        layers: ``"all"``, a list, or how many, spread evenly from the first to the last; 0 is the embedding's output, ``i`` the residual
+            stream after layer ``i``, and the last one has passed the final layer norm (the numbering of transformers' ``hidden_states``).
         rows: ``"all"`` or the name of a column of bool: the items of which they are wanted.
     """
 
@@ -91,14 +91,32 @@ def plan(request: Sequence[dict[str, Any]], where: str) -> Plan:
     )
 
 
+def layers_of(layers: int, wanted: Any) -> list[int]:
+    """The numbers of the wanted layers (as in :class:`Hidden`) in a model with so many; they must be among its own."""
+    every = range(layers + 1)
+    if wanted == "all":
+        return list(every)
+    if isinstance(wanted, int):
+        return [int(layer) for layer in np.unique(np.linspace(0, layers, min(wanted, len(every))).round())]
+    return [every[layer] for layer in wanted]
+
+
+def stored(dtype: str) -> np.dtype[Any]:
+    """The type of hidden states on the disk: that of a model which computes in float16, where nothing is lost, and float32 for others."""
+    return np.dtype(np.float16 if dtype == "float16" else np.float32)
+
+
 def _well_formed(name: str, options: dict[str, Any], where: str) -> None:
     """Raise UserError unless layers, positions and rows are of a kind that can be read."""
 
     def integers(value: Any) -> bool:
         return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(v, int) and not isinstance(v, bool) for v in value)
 
+    def several(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value > 1
+
     kinds = {
-        "layers": ("'all' or a list of integers", lambda v: v == "all" or integers(v)),
+        "layers": ("'all', a list of integers or a number above 1", lambda v: v == "all" or integers(v) or several(v)),
         "positions": ("'last', a list of integers or the name of a column", lambda v: isinstance(v, str) or integers(v)),
         "rows": ("'all' or the name of a column", lambda v: isinstance(v, str)),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +12,7 @@ from trajectories.errors import UserError
 from trajectories.extraction import decode, lens, measures
 from trajectories.extraction.batches import by_length, in_batches, padded
 from trajectories.extraction.items import Items
-from trajectories.extraction.measures import Plan, Scores
+from trajectories.extraction.measures import Plan, Scores, layers_of
 from trajectories.extraction.model import LanguageModel
 
 LOGITS = 2**27
@@ -41,8 +40,8 @@ def measure(
 
     Returns:
         The table of :func:`trajectories.extraction.measures.columns`, in the items' order, then the columns of
-        :meth:`trajectories.extraction.lens.Scores.columns`; and tensors by measure: ``hidden`` is float32
-        [chosen items, positions, layers, width].
+        :meth:`trajectories.extraction.lens.Scores.columns`; and tensors by measure: ``hidden`` is
+        [chosen items, positions, layers, width], of the type that :func:`trajectories.extraction.measures.stored` tells.
 
     Raises:
         UserError: ids beyond the model's vocabulary, sequences beyond its context, layers that it does not have, numbers that are none,
@@ -51,11 +50,11 @@ def measure(
     _fits(model, items, plan, where)
     scores = Scores.empty(items.span) if plan.scores else None
     tensor = through = None
-    layers = _layers(model, plan.hidden.layers) if plan.hidden else []
+    layers = layers_of(model.layers, plan.hidden.layers) if plan.hidden else []
     if items.hidden is not None and items.positions is not None:
-        tensor = np.empty((*items.positions.shape, len(layers), model.width), np.float32)
+        tensor = np.empty((*items.positions.shape, len(layers), model.width), measures.stored(model.dtype))
     if plan.lens and items.lens is not None:
-        through = lens.Scores.empty(items, _layers(model, plan.lens.layers))
+        through = lens.Scores.empty(items, layers_of(model.layers, plan.lens.layers))
 
     needed, scored, deep = _reach(items, plan)
     span = np.where(scored, items.span, 0)
@@ -148,14 +147,9 @@ def _fits(model: LanguageModel, items: Items, plan: Plan, where: str) -> None:
     if model.context is not None and longest > model.context + 1:
         raise UserError(f"{where}: a sequence of {longest} tokens exceeds the model's context of {model.context}; shorten the stimuli.")
     for name, asked in (("hidden", plan.hidden), ("lens", plan.lens)):
-        for layer in asked.layers if asked and asked.layers != "all" else ():
+        for layer in asked.layers if asked and isinstance(asked.layers, list | tuple) else ():
             if not -model.layers - 1 <= layer <= model.layers:
                 raise UserError(f"{where}: measure '{name}' asks for layer {layer}, but layers go from 0 to {model.layers}.")
-
-
-def _layers(model: LanguageModel, wanted: Any) -> list[int]:
-    every = range(model.layers + 1)
-    return list(every) if wanted == "all" else [every[layer] for layer in wanted]
 
 
 def _finite(model: LanguageModel, where: str, tensor: np.ndarray | None, *logprobs: np.ndarray) -> None:

@@ -152,7 +152,7 @@ def _tensor(path: Path, measure: str) -> np.ndarray:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)[measure]
+        return load_file(path)[measure].astype(np.float32)
     except OSError as error:
         raise unreadable(path, error) from error
     except (KeyError, SafetensorError) as error:

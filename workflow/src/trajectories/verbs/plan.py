@@ -58,11 +58,8 @@ def _costs(resolved: Resolved, layout: Layout) -> Iterator[str]:
     found = costs.weights(resolved)
     if found:
         yield from _network(resolved, found)
-    size, looked = costs.results(resolved)
-    checkpoints = sum(len(resolved.steps(m.name)) for m in resolved.models)
-    if looked:
-        yield f"Measurements: {costs.size(size * checkpoints)} in all, as the {looked:,} checkpoints here take {costs.size(size)} each."
     if resolved.suite.source != "published":
+        yield _measurements(resolved)
         yield from _time(resolved, layout)
 
 
@@ -86,6 +83,16 @@ def _network(resolved: Resolved, found: list[costs.Weights]) -> Iterator[str]:
     elif not config.keep_checkpoints:
         keeping = f"{costs.AT_ONCE} of the largest checkpoints, for each extraction that runs at a time"
     yield f"Disk for weights at its peak: {costs.size(costs.peak(resolved, found))} ({keeping})."
+
+
+def _measurements(resolved: Resolved) -> str:
+    states = costs.hidden_states(resolved)
+    shown = "hidden states as the stimuli ask for them (not chosen yet)" if states is None else f"{costs.size(states)} of hidden states"
+    each, looked = costs.tables_of_checkpoint(resolved)
+    if not looked:
+        return f"Disk for measurements: {shown}, and tables, whose size one measured checkpoint tells."
+    size = costs.size(each * sum(len(resolved.steps(m.name)) for m in resolved.models))
+    return f"Disk for measurements: {shown}, and {size} of tables, as the {looked:,} checkpoints here take {costs.size(each)} each."
 
 
 def _time(resolved: Resolved, layout: Layout) -> Iterator[str]:

@@ -17,7 +17,10 @@ class StimuliSettings(Strict):
     phrasings: int = Field(2, ge=2, description="Phrasings in which each fact is asked, the one for the form seen in training included.")
     relations: int = Field(20, ge=1, description="ParaRel: relations drawn at random from those with enough facts and patterns.")
     facts: int = Field(30, ge=4, description="ParaRel: facts per relation, the same number for each answer.")
-    probed: int = Field(600, ge=0, description="ParaRel: facts whose hidden states are kept at every layer, for probes.")
+    probed: int = Field(600, ge=0, description="ParaRel: facts whose hidden states are kept, for probes.")
+    layers: int = Field(
+        9, ge=2, description="Most layers whose hidden states the probes read, spread evenly from the embedding (0) to the last."
+    )
     arithmetic: ArithmeticSettings = Field(ArithmeticSettings(), description="Few-shot arithmetic, on suites with a public tokenizer.")
 
 

@@ -22,6 +22,7 @@ from trajectories.experiments.knowledge import effects, hypotheses, simulations
 from trajectories.experiments.knowledge.effects import Paired
 from trajectories.experiments.knowledge.scores import PARTS
 from trajectories.experiments.knowledge.stimuli.prompts import SEEN
+from trajectories.extraction.measures import layers_of
 from trajectories.findings import Calibrand, Findings
 from trajectories.statistics.claims import objection, row
 
@@ -138,7 +139,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
         if not len(steps) or not todo or model.parent is not None:
             continue
         for step in chosen_steps(steps, context.settings.probe_checkpoints):
-            states = context.read_tensor(model.name, step, "hidden")[:, 0].astype(np.float32)
+            states = context.read_tensor(model.name, step, "hidden")[:, 0]
             pairs = _checkpoint(states, todo, model.name, step, context, found)
         result = effects.difference(pairs[FACTS], "chance-corrected accuracy of a probe less its control task's")
         found.claims.append(row(claim, result, model.name, step))
@@ -155,7 +156,7 @@ def analyse(context: AnalysisContext, found: Findings) -> None:
 def _checkpoint(
     states: np.ndarray, todo: list[Task], model: str, step: int, context: AnalysisContext, found: Findings
 ) -> dict[str, Paired]:
-    """Probes of every layer, the layer chosen for each relation, and its control task; ``states`` is [prompts, layers, width]."""
+    """Probes of every layer read, the layer chosen for each relation, and its control task; ``states`` is [prompts, layers, width]."""
     c, layers = context.settings.probe_c, states.shape[1]
     about = pd.concat([task.about for task in todo], ignore_index=True)
     chance = np.concatenate([np.full(len(task.about), task.chance) for task in todo])
@@ -175,7 +176,8 @@ def _checkpoint(
         pairs[split] = Paired(control[usable], probe[usable], chance[usable], chance[usable], labels[usable])
         drawn = effects.Resampled.of(labels[usable], context.settings.draws, context.generator(f"probe {model} {step} {split}"))
         every = np.concatenate(right, axis=1)[:, usable]
-        lines = [(str(at), "layer", every[at]) for at in range(layers)]
+        numbers = layers_of(context.model(model).layers, layers)
+        lines = [(str(number), "layer", every[at]) for at, number in enumerate(numbers)]
         lines += [("probe", "chosen layer", probe[usable]), ("control", "chosen layer", control[usable])]
         curves = {(level, group): drawn.levels(values, chance[usable]) for group, level, values in lines}
         curves["chosen layer", "selectivity"] = curves["chosen layer", "probe"] - curves["chosen layer", "control"]
