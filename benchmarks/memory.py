@@ -143,9 +143,8 @@ def main() -> int:
         read(args.experiment, context)
     what, seconds = "analysis" if args.all else "reading", time.process_time() - begun
     memory = f"{peak():.0f} MB ({before:.0f} MB before it)"
-    print(
-        f"{args.experiment}, {args.models} models of {args.checkpoints} checkpoints: {what} takes {memory}, {seconds:.0f} s of processor time"
-    )
+    many = f"{args.models} × {args.checkpoints} checkpoints"
+    print(f"{args.experiment}, {many}: {what} takes {memory}, {seconds:.0f} s of processor time")
     return 0
 
 
