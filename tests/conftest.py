@@ -17,8 +17,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """SLURM's test first: it mostly waits, while other tests use the processors."""
-    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)
+    """SLURM's test first, since it mostly waits, then those that stay together on one worker: at the end, the other workers would idle."""
+    items.sort(key=lambda item: (item.get_closest_marker("slurm") is None, item.get_closest_marker("xdist_group") is None))
 
 
 @pytest.fixture(scope="session", autouse=True)
