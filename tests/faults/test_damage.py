@@ -16,6 +16,7 @@ from trajectories import config, recipes, tables
 from trajectories.errors import Damaged
 from trajectories.extraction.store import Store
 from trajectories.layout import Layout
+from trajectories.verbs.analyse import read_tensor
 from workflow.flow import Flow, jobs
 
 
@@ -60,6 +61,8 @@ KINDS = {
     "manifest": ("checkpoints/mini-s/step30/checkpoint.json", cut, [], "audit mini-s", ["train mini-s"]),
     "shard": ("order/standard/document-00001-of-00003.bin", cut, [], "stimuli grammar", ["order standard"]),
     "shard of a training": ("order/standard/document-00001-of-00003.bin", flip, [], "train mini-s", ["order standard"]),
+    "byte of a shard": ("order/standard/document-00001-of-00003.bin", flip, [], "stimuli grammar", ["order standard"]),
+    "byte of an index": ("order/standard/document.idx", flip, [], "stimuli grammar", ["order standard"]),
     "index": ("order/standard/document.idx", cut, [], "stimuli grammar", ["order standard"]),
     "rows": ("corpus/rows.npy", flip, [], "order standard", ["corpus"]),
     "truth": ("corpus/truth/paradigms.parquet", cut, [], "stimuli grammar", ["corpus"]),
@@ -123,6 +126,22 @@ def test_a_damaged_tensor_is_not_taken_from_the_store(tmp_path: Path):
     flip(entry.folder / "hidden.safetensors")
     assert store.get("a") is None
     assert not entry.folder.exists()
+
+
+def test_a_tensor_with_another_byte_is_not_analysed(tmp_path: Path):
+    layout, store = Layout(tmp_path), Store(tmp_path / "store")
+    entry = store.put("a", pa.table({"item_id": ["x"]}), {"hidden": np.ones((2, 3), "f2")}, {})
+    path = layout.tensor("m", 1, "bias", "hidden")
+    entry.copy_tensor("hidden", path)
+    tables.write_table(entry.table(), layout.measurement("m", 1, "bias"), tensors=entry.tensors)
+    read = read_tensor(layout, "m", 1, "bias", "hidden")
+    assert read.dtype == np.float32
+    assert read.tolist() == [[1.0] * 3] * 2
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Damaged, match="another SHA-256 than the table beside it names"):
+        read_tensor(layout, "m", 1, "bias", "hidden")
 
 
 def test_a_damaged_tensor_takes_the_table_beside_it_along(tmp_path: Path):

@@ -271,6 +271,28 @@ def test_weights_in_use_never_go(place, size, room):
     assert on_disk(place) == size
 
 
+def test_room_claimed_for_a_checkpoint_whose_manifest_has_gone_is_free_again(place, size, room):
+    store, here = room(size)
+    lost, wanted = checkpoint(place, 0), checkpoint(place, 1)
+    with store.lock(lost.weights):
+        assert here.claim(lost)
+        place.layout.forget(lost.folder / "model.safetensors")
+        with store.lock(wanted.weights):
+            assert not here.claim(wanted, wait=False), "somebody has it in hand"
+    with store.lock(wanted.weights):
+        assert here.claim(wanted, wait=False)
+
+
+def test_a_folder_that_is_no_checkpoints_does_not_matter(place, size, room):
+    ensure(place, 0)
+    folder = place.layout.checkpoint(MODEL, 0)
+    folder.rename(folder.with_name("step0.old"))
+    store, here = room(size)
+    wanted = checkpoint(place, 1)
+    with store.lock(wanted.weights):
+        assert here.claim(wanted, wait=False)
+
+
 def test_what_cannot_be_fetched_ahead_is_left_to_its_own_job(place, size, kept, hub):
     commits = hub.repositories["models", "owner/tiny-a"].branches
     broken = hub.misbehave("status", f"{commits['step2']}/model.safetensors", times=float("inf"), status=404)

@@ -144,3 +144,26 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="Cannot write"), locks.lock(tmp_path / "file" / "lock"):
         pass
+
+
+RUN = """
+import socket, sys, time
+socket.gethostname = lambda: sys.argv[1]
+from pathlib import Path
+from trajectories import locks
+locks.only_run(Path(sys.argv[2]), lease=float(sys.argv[3]), heartbeat=float(sys.argv[4]))
+print("True", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_run_that_was_killed_on_another_machine_is_followed_once_it_has_been_silent(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RUN, "another", str(tmp_path), str(LEASE), str(HEARTBEAT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert says(first) == "True"
+        with pytest.raises(UserError, match=rf"Another run works on .* \(process {first.pid} on another\); wait until it has ended"):
+            locks.only_run(tmp_path, LEASE, HEARTBEAT)
+        first.kill()
+    with subprocess.Popen([*command[:3], "third", *command[4:]], stdout=subprocess.PIPE, text=True) as second:
+        assert says(second) == "True"
+        second.kill()

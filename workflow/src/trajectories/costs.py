@@ -166,8 +166,7 @@ def measured_seconds(resolved: Resolved) -> pd.DataFrame:
     for model in resolved.suite.models:
         folder = layout.root / "benchmarks" / "extract" / model.name
         times, steps, device = 0.0, set(), None
-        for path in folder.glob("step*/*.tsv"):
-            step = int(path.parent.name.removeprefix("step"))
+        for step, path in [(s, path) for s in model.all_steps for path in (folder / f"step{s}").glob("*.tsv")]:
             table = layout.measurement(model.name, step, path.stem)
             if table.is_file():
                 times += float(pd.read_csv(path, sep="\t", na_values="-")["s"].iloc[-1])

@@ -15,9 +15,8 @@ from collections.abc import Callable, Container
 from pathlib import Path, PurePosixPath
 
 import httpx2
-from filelock import FileLock
 
-from trajectories import tables
+from trajectories import locks, tables
 from trajectories.errors import UserError
 from trajectories.outside import inside
 
@@ -159,7 +158,7 @@ def github(
     url = f"{os.environ.get(HOST_VARIABLE, HOST).rstrip('/')}/{repository}/tar.gz/{commit}"
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / ".lock"), tempfile.TemporaryDirectory(dir=place, prefix=".part-") as temporary:
+        with locks.lock(place / ".lock"), tempfile.TemporaryDirectory(dir=place, prefix=".part-") as temporary:
             if final.is_dir():
                 return final
             log.info("downloading %s", url)

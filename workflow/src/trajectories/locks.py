@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
@@ -26,9 +29,10 @@ HEARTBEAT = 15.0
 PAUSE = 0.25
 """Seconds between two looks at a lock that is waited for."""
 
-
 SECOND_LOOK = 3.0
-"""Seconds in which the lock of a run that was killed is found to be nobody's."""
+"""Seconds in which the lock of a run that was killed on this machine is found to be nobody's."""
+
+_log = logging.getLogger(__name__)
 
 
 class Held:
@@ -64,18 +68,32 @@ def lock(path: Path, wait: bool = True, lease: float = LEASE, heartbeat: float =
                 got.release()
 
 
-def only_run(root: Path) -> None:
+def only_run(root: Path, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> None:
     """Hold a suite's results until this process ends, however it ends.
+
+    A run that was killed on this machine is noticed at once; of one on another machine that can be told only by its silence, which is
+    waited for.
 
     Raises:
         UserError: another run holds them, or the lock cannot be written.
     """
     path = root / ".run.lock"
-    got = _acquire(path, SECOND_LOOK)
+    got = _acquire(path, SECOND_LOOK, lease, heartbeat)
+    if got is None and (holder := _owner(path, lease, heartbeat)).hostname not in (None, socket.gethostname()):
+        _log.warning("A run on '%s' works on '%s'; waiting up to %.0f s to see whether it is alive.", holder.hostname, root, 1.2 * lease)
+        got = _acquire(path, 1.2 * lease, lease, heartbeat)
     if got is None:
-        holder = SoftFileLease(path, lease_duration=LEASE, heartbeat_interval=HEARTBEAT, thread_local=False).pid
-        raise UserError(f"Another run works on '{root}' (process {holder}); wait until it has ended, then run again. Nothing was changed.")
+        holder = _owner(path, lease, heartbeat)
+        raise UserError(
+            f"Another run works on '{root}' (process {holder.pid} on {holder.hostname}); wait until it has ended, then run again. Nothing "
+            "was changed."
+        )
     atexit.register(got.release)
+
+
+def _owner(path: Path, lease: float, heartbeat: float) -> Any:
+    """Who holds a lock, with ``pid`` and ``hostname``, None where it cannot be told."""
+    return SoftFileLease(path, lease_duration=lease, heartbeat_interval=heartbeat, thread_local=False).owner
 
 
 def _acquire(path: Path, seconds: float, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> SoftFileLease | None:
@@ -86,7 +104,7 @@ def _acquire(path: Path, seconds: float, lease: float = LEASE, heartbeat: float 
     except Timeout:
         return None
     except OSError as error:
-        raise UserError(f"Cannot write '{path.parent}': {error.strerror}; choose another 'results' folder or free it.") from error
+        raise UserError(f"Cannot write '{path.parent}': {error.strerror}; choose another folder or free it.") from error
     except LeaseSettingsMismatch as error:
-        raise UserError(f"The lock '{path}' is not one of this version; delete it when no run uses these results.") from error
+        raise UserError(f"The lock '{path}' is not one of this version; delete it when no run uses its folder.") from error
     return held

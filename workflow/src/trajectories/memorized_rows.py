@@ -19,9 +19,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 
-from trajectories import download, row_lists
+from trajectories import download, locks, row_lists
 from trajectories.errors import UserError
 from trajectories.hub.fetch import fetch_file
 from trajectories.hub.files import RemoteFile
@@ -123,7 +122,7 @@ def fetched(repository: str, split: str, revision: str) -> list[Path]:
         path = place / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_name(f".{path.name}.lock")):
+            with locks.lock(path.with_name(f".{path.name}.lock")):
                 if not path.exists():  # it gets its name when it is whole and checked
                     part = path.with_name(f".{path.name}.part")
                     start = part.stat().st_size if part.exists() else 0

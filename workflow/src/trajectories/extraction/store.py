@@ -35,12 +35,12 @@ class Entry:
     Attributes:
         folder: where it lies.
         record: how it was computed: device, package versions and so on, as given to :meth:`Store.put`.
-        tensors: names of its tensors.
+        tensors: SHA-256 of its tensors' files, by measure.
     """
 
     folder: Path
     record: dict[str, Any]
-    tensors: tuple[str, ...]
+    tensors: dict[str, str]
 
     def table(self) -> pa.Table:
         """The measurements, one row per item."""
@@ -82,8 +82,9 @@ class Store:
             for name, expected in content["files"].items():
                 if tables.sha256(folder / name) != expected:
                     raise ValueError(name)
-            names = tuple(sorted(name.removesuffix(".safetensors") for name in content["files"] if name.endswith(".safetensors")))
-            return Entry(folder, content["record"], names)
+            files = sorted(content["files"].items())
+            tensors = {name.removesuffix(".safetensors"): sha256 for name, sha256 in files if name.endswith(".safetensors")}
+            return Entry(folder, content["record"], tensors)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             if folder.exists():
                 self._remove(folder)

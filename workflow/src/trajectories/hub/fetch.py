@@ -15,9 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
-from trajectories import tables
+from trajectories import locks, tables
 from trajectories.errors import Damaged, UserError
 from trajectories.hub.files import FORMATS, RemoteFile, allowed, weights_format, weights_of, weights_sha256
 from trajectories.layout import Layout
@@ -142,7 +140,7 @@ def _bring(repository: str, commit: str, files: Mapping[str, RemoteFile], folder
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".fetch.lock"):
+        with locks.lock(folder / ".fetch.lock"):
             parts = {name: folder / _PART.format(name=name, hash=(file.sha256 or file.blob or "")[:16]) for name, file in files.items()}
             lacking = {name: file for name, file in sorted(files.items()) if not file.matches(folder / name)}
             for path in set(_partial(folder)) - set(parts.values()):

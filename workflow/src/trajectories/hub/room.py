@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = 5.0
 """Seconds between two looks for room, at most."""
 _LOCK = "room"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class _Claim:
     size: int
     waiting: bool
     since: float
+    weights: str = ""
+    """SHA-256 of the weights, under which whoever has them in hand holds a lock; empty where nobody can have."""
 
 
 def check(manifest: dict[str, Any], bound: int | None) -> None:
@@ -81,14 +85,17 @@ class Room:
         if self._bound is None:
             return True
         check(checkpoint.manifest, self._bound)
-        size, since, pause = weights_bytes(checkpoint.manifest), time.time(), 0.05
+        size, since, pause, told = weights_bytes(checkpoint.manifest), time.time(), 0.05, False
         while True:
             with self._store.lock(_LOCK):
                 granted = self._make_room(checkpoint, size, since)
                 if granted or wait:
-                    self._write(_Claim(checkpoint.model, checkpoint.step, size, not granted, since))
+                    self._write(_Claim(checkpoint.model, checkpoint.step, size, not granted, since, checkpoint.weights))
             if granted or not wait:
                 return granted
+            if pause == LONGEST_PAUSE and not told:
+                _log.info("Waiting for room for the weights of %s at step %d.", checkpoint.model, checkpoint.step)
+                told = True
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -105,7 +112,7 @@ class Room:
             if (claim.model, claim.step) == (wanted.model, wanted.step):
                 continue
             folder = self._layout.checkpoint(claim.model, claim.step)
-            with self._idle(folder, wanted.weights) as free:
+            with self._idle(claim, wanted.weights) as free:
                 here = sum(weights_on_disk(folder).values())
                 if not free:
                     if claim.waiting and claim.since < since:
@@ -120,26 +127,20 @@ class Room:
         for claim, here in sorted(idle, key=lambda one: one[0].since):
             if used + size <= self._bound:
                 break
-            folder = self._layout.checkpoint(claim.model, claim.step)
-            with self._idle(folder, wanted.weights) as free:
+            with self._idle(claim, wanted.weights) as free:
                 if free:
-                    discard(folder)
+                    discard(self._layout.checkpoint(claim.model, claim.step))
                     self._path(claim.model, claim.step).unlink(missing_ok=True)
                     used -= here
         return used + size <= self._bound
 
     @contextlib.contextmanager
-    def _idle(self, folder: Path, own: str) -> Iterator[bool]:
-        """Whether a checkpoint's weights are in nobody's hands, nor come into somebody's before the block ends."""
-        try:
-            name = tables.read_json(folder / MANIFEST)["weights_sha256"]
-        except (UserError, KeyError):
-            yield False  # being fetched
-            return
-        if name == own:  # the same weights under another step: whoever asks holds their lock
+    def _idle(self, claim: _Claim, own: str) -> Iterator[bool]:
+        """Whether claimed weights are in nobody's hands, nor come into somebody's before the block ends."""
+        if claim.weights in ("", own):  # whoever asks holds the lock on the same weights under another step
             yield True
             return
-        with self._store.lock(name, wait=False) as held:
+        with self._store.lock(claim.weights, wait=False) as held:
             yield bool(held)
 
     def _claims(self) -> list[_Claim]:
@@ -147,9 +148,9 @@ class Room:
         self._folder.mkdir(parents=True, exist_ok=True)
         if not self._looked:
             for folder in self._layout.checkpoint("*", 0).parent.parent.glob("*/step*"):
-                model, step = folder.parent.name, int(folder.name.removeprefix("step"))
-                if not self._path(model, step).exists() and weights_on_disk(folder):
-                    self._write(_Claim(model, step, 0, False, 0.0))
+                model, number = folder.parent.name, folder.name.removeprefix("step")
+                if number.isdecimal() and not self._path(model, int(number)).exists() and weights_on_disk(folder):
+                    self._write(_Claim(model, int(number), 0, False, 0.0, _weights_of(folder)))
             self._looked = True
         found = []
         for path in sorted(self._folder.glob("*.json")):
@@ -162,3 +163,11 @@ class Room:
 
     def _write(self, claim: _Claim) -> None:
         tables.write_json(self._path(claim.model, claim.step), claim.__dict__)
+
+
+def _weights_of(folder: Path) -> str:
+    """SHA-256 of a checkpoint's weights as its manifest has it; empty without one, where nothing can be in use."""
+    try:
+        return str(tables.read_json(folder / MANIFEST)["weights_sha256"])
+    except (UserError, KeyError):
+        return ""

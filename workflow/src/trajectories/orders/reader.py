@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trajectories import tables
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, UserError
 from trajectories.orders.cache import RowCache
 from trajectories.orders.megatron import read_index
 from trajectories.orders.sources import LocalShards, Source
@@ -112,7 +112,7 @@ class RowReader:
         return len(self) - 1 - np.asarray(corpus_rows) if self.reversed else np.asarray(corpus_rows)
 
     def verify(self) -> None:
-        """Read every byte and compare it with the manifest's hashes; raises :class:`UserError` on damage."""
+        """Compare every byte that lies on this machine with the manifest's hashes; raises :class:`Damaged`."""
         self._source.verify()
 
 
@@ -154,8 +154,9 @@ def reader(manifest: dict[str, Any], folder: Path) -> RowReader:
     if stored != rows * width:
         raise UserError(f"'{folder / 'order.json'}' names {stored} bytes for {rows} rows of {width} bytes; write the order again.")
     index = read_index(folder / manifest["index"])
-    if index.dtype != np.uint16 or len(index.sizes) != rows or np.any(index.sizes != manifest["row_tokens"]):
-        raise UserError(
-            f"The index in '{folder}' does not list {rows} rows of {manifest['row_tokens']} uint16 tokens; write the order again."
+    lengths_fit = len(index.sizes) == rows and bool(np.all(index.sizes == manifest["row_tokens"]))
+    if index.dtype != np.uint16 or not lengths_fit or not np.array_equal(index.pointers, np.arange(rows) * width):
+        raise Damaged(
+            folder / manifest["index"], f"it does not list {rows} rows of {manifest['row_tokens']} uint16 tokens one after another"
         )
     return RowReader(manifest, LocalShards(folder, manifest["shards"]))

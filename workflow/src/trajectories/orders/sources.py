@@ -26,7 +26,7 @@ class Source(Protocol):
         ...
 
     def verify(self) -> None:
-        """Raise :class:`Damaged` unless every byte is what the order's manifest says (reads everything)."""
+        """Raise :class:`Damaged` unless every byte that lies on this machine is what the order's manifest says (reads everything)."""
         ...
 
 

@@ -8,6 +8,7 @@ Makes: trajectories/, claims/, calibration/ and recovery/<experiment>.parquet (a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,7 @@ def _context(
         has_truth=suite.source == "trained",
         published=published,
         read=lambda model, step: tables.read_table(layout.measurement(model, step, experiment)),
-        read_tensor=lambda model, step, measure: _tensor(layout.tensor(model, step, experiment, measure), measure),
+        read_tensor=lambda model, step, measure: read_tensor(layout, model, step, experiment, measure),
         history=settings.extra.get("history", {}),
         counted=pd.concat([tables.read_table(path) for path in counted], ignore_index=True) if counted else None,
         rows_memorized=_lists(layout, checkpoints) if lists else None,
@@ -147,12 +148,18 @@ def _own_results(published: pd.DataFrame, suite: Suite) -> tuple[pd.DataFrame, p
     return kept, shared[["model", "step"]].assign(status="duplicate", detail=detail)
 
 
-def _tensor(path: Path, measure: str) -> np.ndarray:
+def read_tensor(layout: Layout, model: str, step: int, experiment: str, measure: str) -> np.ndarray:
+    """A tensor in float32; its file must be the one that the table beside it was written with."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
+    path = layout.tensor(model, step, experiment, measure)
+    expected = tables.metadata(layout.measurement(model, step, experiment))["tensors"].get(measure)
     try:
-        return load_file(path)[measure].astype(np.float32)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise Damaged(path, "another SHA-256 than the table beside it names")
+        return load(content)[measure].astype(np.float32)
     except OSError as error:
         raise unreadable(path, error) from error
     except (KeyError, SafetensorError) as error:

@@ -113,7 +113,7 @@ def _deliver(settings: Settings, checkpoint: Checkpoint, request: Request, entry
     )
     # the measurement stands on the code that made its numbers, not on that which copies them
     about["code"] = entry.record["code"]
-    tables.write_table(entry.table(), layout.measurement(model, step, request.experiment), about)
+    tables.write_table(entry.table(), layout.measurement(model, step, request.experiment), about, tensors=entry.tensors)
 
 
 @dataclass

@@ -46,6 +46,7 @@ class Orders(Mapping[str, RowReader]):
         folder = self._folders[name]
         if name not in self._readers:
             self._readers[name] = open_order(folder)
+            self._readers[name].verify()
             self._opened(folder / "order.json")
         return self._readers[name]
 
