@@ -16,7 +16,7 @@ from hub.server import LoopbackHub
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from trajectories.cli import main
 from trajectories.orders.writer import write_order
-from trajectories.verbs.batch import shown
+from trajectories.outside import visible
 
 ROWS, ROW_TOKENS, PER_STEP, SHARD_BYTES = 120, 17, 4, 501
 ORDERS = ("standard", "swapped", "reversed")
@@ -135,7 +135,7 @@ def test_ids_are_written_as_an_array(batch: Batch, folder: Path, tmp_path: Path)
 
 
 def test_nothing_in_a_text_reaches_the_terminal_as_a_command() -> None:
-    assert shown("a\x1b[2J\r\x9b\u202eb\n\tc é 猫") == "a\\x1b[2J\\r\\x9b\\u202eb\n\tc é 猫"
+    assert visible("a\x1b[2J\r\x9b\u202eb\n\tc é 猫") == "a\\x1b[2J\\r\\x9b\\u202eb\n\tc é 猫"
 
 
 @pytest.mark.parametrize(

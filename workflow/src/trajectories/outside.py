@@ -24,6 +24,11 @@ def plain(text: str) -> str:
     for token in filter(None, map(os.environ.get, _TOKEN_VARIABLES)):
         text = text.replace(token, "(token)")
     text = _TOKEN.sub("(token)", text)
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    r"""Text without anything that a terminal would obey: control characters are written as ``\x1b`` and the like."""
     return text if text.isprintable() else "".join(map(_visible, text))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trajectories.hub.continuity import Sample
+from trajectories.outside import visible
 
 Read = Callable[[str, Sequence[tuple[int, int]]], list[bytes]]
 """Reads the bytes [start, stop) of a checkpoint's file, for each of several ranges."""
@@ -103,7 +104,7 @@ def read_header(name: str, head: bytes, size: int) -> dict[str, Tensor]:
 
 def _said(name: str) -> str:
     """A tensor's name, which comes from outside, as it may stand in a message."""
-    return "".join(c if c.isprintable() else "?" for c in name)[:100]
+    return visible(name)[:100]
 
 
 def _overlap(part: str, tensors: Mapping[str, Tensor], start: int, stop: int) -> list[Slice]:

@@ -1,7 +1,8 @@
 """``trajectories batch``: show what a training step trained on, decoded; for people, no rule calls it.
 
 Needs: an embedded suite's ``order/<order>/``; of a suite on the Hub nothing: only the rows that are shown are read, by range.
-Makes: nothing but the file named by ``--output``.
+Makes: the file named by ``--output``; of a suite on the Hub what runs would fetch too: the tokenizer, below the results, and these rows, in
+       the cache.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from trajectories import tables
 from trajectories.errors import UserError, require_known
 from trajectories.layout import Layout
 from trajectories.orders.reader import RowReader, open_order, reader
+from trajectories.outside import visible
 from trajectories.suites import Model, Suite
+from trajectories.verbs.stimuli import read_tokenizer, tokenizer_file
 
 if TYPE_CHECKING:
     import argparse
@@ -112,13 +115,8 @@ def selected(text: str | None, size: int) -> range:
     raise UserError(f"--rows expects rows of the batch, 0 to {size - 1}, such as 3 or 0:4, found '{text}'.")
 
 
-def shown(text: str) -> str:
-    """A text without anything that a terminal would obey: all but printable characters, line ends and tabs are escaped."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-
-
 def open_rows(suite: Suite, layout: Layout, batch: Batch) -> RowReader:
-    """The reader of a batch's order; one on the Hub that no run has made an index of is looked up there, and nothing is written.
+    """The reader of a batch's order; one on the Hub that no run has made an index of is looked up there, and no index is written.
 
     Raises:
         UserError: the order has not been written, is not published, cannot be reached, or has fewer rows.
@@ -133,18 +131,6 @@ def open_rows(suite: Suite, layout: Layout, batch: Batch) -> RowReader:
     if batch.first + batch.size > len(found):
         raise UserError(f"Order '{batch.order}' has {len(found)} rows, too few for rows {batch.first} to {batch.first + batch.size - 1}.")
     return found
-
-
-def _tokenizer(suite: Suite, layout: Layout, data_dir: Path | None) -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    from trajectories.verbs.stimuli import tokenizer_file
-
-    path = tokenizer_file(suite, layout, data_dir)
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise UserError(f"'{path}' is no tokenizer ({error}); delete it and run again.") from error
 
 
 def _decoded(tokens: np.ndarray, tokenizer: Tokenizer) -> list[str]:
@@ -180,7 +166,7 @@ def run(suite: Suite, layout: Layout, data_dir: Path | None, options: argparse.N
     tokens = open_rows(suite, layout, batch)[batch.first + rows.start : batch.first + rows.stop]
     numbers = [batch.first + i for i in rows]
     wordless = options.ids if output is None else output.suffix == ".npy"
-    texts = [] if wordless else _decoded(tokens, _tokenizer(suite, layout, data_dir))
+    texts = [] if wordless else _decoded(tokens, read_tokenizer(tokenizer_file(suite, layout, data_dir)))
     heading = f"Suite {suite.name}, step {options.step}: {batch.text} ({tokens.shape[1]} tokens a row)"
     if output is not None:
         _write(output, numbers, tokens, texts)
@@ -191,7 +177,7 @@ def run(suite: Suite, layout: Layout, data_dir: Path | None, options: argparse.N
     try:
         print(heading)
         for i, number in enumerate(numbers):
-            content = " ".join(map(str, tokens[i].tolist())) if options.ids else shown(texts[i])
+            content = " ".join(map(str, tokens[i].tolist())) if options.ids else visible(texts[i])
             # indented, so that no text can look like the heading of a row
             print(f"\nrow {number}\n" + "".join(f"  {line}\n" for line in content.split("\n")), end="")
         sys.stdout.flush()

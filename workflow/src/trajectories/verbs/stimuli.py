@@ -57,6 +57,16 @@ class Orders(Mapping[str, RowReader]):
         return len(self._folders)
 
 
+def read_tokenizer(path: Path) -> Tokenizer:
+    """Read a ``tokenizer.json``; raises UserError if it is none."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise UserError(f"'{path}' is no tokenizer ({error}); delete it and run again.") from error
+
+
 def tokenizer_file(suite: Suite, layout: Layout, data_dir: Path | None) -> Path:
     """The ``tokenizer.json`` of a suite: the embedded suite's own, a local copy, or the Hub's.
 
@@ -96,13 +106,8 @@ def context(settings: Settings, layout: Layout, machine: Machine, experiment: st
 
     @cache
     def tokenizer() -> Tokenizer:
-        from tokenizers import Tokenizer
-
         path = tokenizer_file(suite, layout, machine.data_dir)
-        try:
-            found = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise UserError(f"'{path}' is no tokenizer ({error}); delete it and run again.") from error
+        found = read_tokenizer(path)
         used(path)
         return found
 
