@@ -112,7 +112,8 @@ def _tensor_findings(name: str, sources: Mapping[int, Source], last: int) -> dic
     Where more of the checkpoints have other shapes, all alike, than have that one's, it is the odd one: the last of those chooses anew, and
     all are read again. This happens once at most, so nothing asks more than twice for what a sound run costs.
 
-    Equal matrices are one content, whatever else stands in their files; vectors (layer norms) may rightly stay as they were.
+    Equal matrices are one content, whatever else stands in their files; vectors (layer norms) may rightly stay as they were, and so may a
+    part whose matrices training leaves alone, as :func:`trajectories.hub.duplicates.equal_parts` knows it.
     """
     found: dict[int, tuple[str, str]] = {}
     probe: Probe | None = None

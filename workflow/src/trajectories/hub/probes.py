@@ -1,9 +1,9 @@
 """A few tensors of a checkpoint without the rest: the header of its safetensors files, then some windows of bytes.
 
 A window is laid around a small tensor (a layer norm or a bias), so that it holds that one, its neighbours in the file and slices of the
-matrices beside them: several tensors for one request. Nothing depends on their names. The windows are chosen once for a run (once more where
-the first choice turns out to be by a checkpoint of other shapes than most), three or more over the depth of the model and at least one in
-each file, and the same slices are read of every checkpoint.
+matrices beside them: several tensors for one request. Nothing depends on their names. The windows are chosen once for a run, or twice where
+the first choice was by a checkpoint of other shapes than most: three or more over the depth of the model and at least one in each file. The
+same slices are read of every checkpoint.
 """
 
 from __future__ import annotations
