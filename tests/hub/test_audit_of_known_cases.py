@@ -128,6 +128,41 @@ def test_weights_that_no_header_describes_are_missing_and_pickles_are_left_unrea
     assert not hub.asked(r"\.bin")
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_weights_that_training_leaves_alone_accuse_nobody_and_hide_nothing(hub, run, other, shards):
+    steps = [*range(60000, 72000, 1000)]
+    frozen = {n: v for n, v in run[0].items() if "layers.0" in n or "embed" in n}
+    lower = {s: run[s] | frozen for s in steps}
+    served(hub, "pythia-70m", {s: revision(lower[s], shards) for s in steps})
+    assert by_status(audit.of_hub(model("pythia", "pythia-70m", steps=steps))) == {}
+    wrong = {64000: other[64000], 67000: lower[71000]}
+    served(hub, "pythia-70m", {s: revision(wrong.get(s, lower[s]), shards) for s in steps})
+    assert by_status(audit.of_hub(model("pythia", "pythia-70m", steps=steps))) == {"discontinuous": {64000}, "duplicate": {67000}}
+
+
+def test_weights_that_no_tensor_read_tells_apart_are_duplicates_although_their_files_differ(hub, run):
+    steps = [*range(60000, 66000, 1000)]
+    served(hub, "pythia-70m", {s: revision(run[0] | {"z.step": np.full(2, s / 1000, np.float32)}) for s in steps})
+    assert by_status(audit.of_hub(model("pythia", "pythia-70m", steps=steps))) == {"duplicate": set(steps[:-1])}
+
+
+@pytest.mark.parametrize("dtype", ["F16", "F32"])
+def test_a_last_step_of_another_model_s_shapes_accuses_itself_alone_and_costs_at_most_twice_the_requests(hub, run, dtype):
+    steps = [*range(60000, 72000, 1000)]
+    wide = history(3, steps, {n: (*v.shape[:-1], 2 * v.shape[-1]) for n, v in run[0].items()})
+    narrow = history(4, steps, {n: (*v.shape[:-1], v.shape[-1] // 2) for n, v in run[0].items()})
+    cost = []
+    for wrong in ({}, {71000: wide[71000]}, {s: wide[s] for s in (60000, 65000, 69000, 71000)}, {71000: wide[71000], 70000: narrow[70000]}):
+        served(hub, "pythia-70m", {s: revision(wrong.get(s, run[s]), dtype=dtype) for s in steps})
+        hub.requests.clear()
+        table = audit.of_hub(model("pythia", "pythia-70m", steps=steps)).set_index("step")
+        assert by_status(table.reset_index()) == ({"discontinuous": set(wrong)} if wrong else {})
+        cost.append(len(hub.asked("resolve|storage")))
+        assert cost[-1] <= 2 * cost[0]
+        for step in wrong:
+            assert "has the shape" in table.at[step, "detail"]
+
+
 @pytest.fixture
 def olmo(hub, run):
     """Two stages; the ingredients of the second start from the end of the first."""

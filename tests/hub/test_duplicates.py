@@ -46,5 +46,22 @@ def test_a_shard_moved_to_another_place_in_the_list_is_still_found():
     assert found[2][1].startswith("1 of 2 weight files shared: model-2 is also that of step 1")
 
 
+def test_a_part_that_is_equal_at_every_step_is_frozen_and_accuses_nobody():
+    steps = range(1, 6)
+    frozen = {s: {"embedding": "a", "layers": f"b{s}"} for s in steps}
+    assert equal_parts(frozen, last=5) == {}
+    assert set(status(equal_wholes(dict.fromkeys(steps, "a"), last=9)).values()) == {"duplicate"}, "unless it is all that there is"
+    copied = frozen | {2: frozen[2] | {"head": "c"}, 3: frozen[3] | {"head": "c"}}
+    assert status(equal_parts(copied, last=5)) == {2: "duplicate", 3: "duplicate"}, "another part that is shared still tells"
+    assert status(equal_parts({s: {"embedding": "a", "layers": f"b{s}"} for s in (1, 2)}, last=9)) == dict.fromkeys((1, 2), "duplicate")
+
+
+def test_a_frozen_part_stays_frozen_with_wrong_checkpoints_in_the_run():
+    run = {s: {"embedding": "a", "layers": f"b{s}"} for s in range(20)}
+    assert equal_parts(run | {s: {"embedding": f"x{s}", "layers": f"y{s}"} for s in (7, 11)}, last=19) == {}
+    some = {s: {"embedding": "x" if s < 6 else "a", "layers": f"b{s}"} for s in range(20)}
+    assert set(status(equal_parts(some, last=19)).values()) == {"ok", "duplicate"}, "too many are without it to call it frozen"
+
+
 def test_whole_equality_is_left_to_the_other_rule():
     assert equal_parts({1: {"x": "a", "y": "b"}, 2: {"x": "a", "y": "b"}}, last=9) == {}

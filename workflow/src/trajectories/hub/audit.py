@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +19,7 @@ from trajectories.hub.branches import gaps, shared_by_stages, stages
 from trajectories.hub.continuity import Sample, out_of_line
 from trajectories.hub.duplicates import NOTHING_LEARNED, TELLING, branch_points, equal_parts, equal_wholes
 from trajectories.hub.files import Choice, choose, weights_of, weights_sha256
-from trajectories.hub.probes import Probe, Read, Unlike, Unreadable
+from trajectories.hub.probes import Probe, Read, Shapes, Unlike, Unreadable
 from trajectories.layout import Layout
 from trajectories.progress import Progress
 from trajectories.suites import Model, Suite
@@ -87,38 +87,54 @@ def _weight_findings(last: int, weights: Mapping[int, Mapping[str, str]], main: 
     return [equal_wholes(identity, last, {"the branch main": main} if main else None), equal_parts(weights, last)]
 
 
-def _tensor_findings(name: str, sources: Mapping[int, Source], last: int) -> dict[int, tuple[str, str]]:
-    """What a few tensors tell of the checkpoints that hashes found sound; the last one that can be read chooses the slices.
-
-    Equal matrices are one content, whatever else stands in their files; vectors (layer norms) may rightly stay as they were.
-    """
-    found: dict[int, tuple[str, str]] = {}
-    probe: Probe | None = None
-    if len(sources) < 3:
-        return found
-    todo = sorted(sources, reverse=True)
-    with Progress(f"reading tensors of {name}", total=len(todo), unit="checkpoint") as progress, ThreadPoolExecutor(READERS) as pool:
+def _read(name: str, probe: Probe, sources: Mapping[int, Source]) -> tuple[dict[int, Sample | tuple[str, str]], dict[int, Shapes]]:
+    """What a probe reads of each checkpoint, or what is wrong with it; and the shapes of those that have others than the probe's."""
+    unlike: dict[int, Shapes] = {}
+    with Progress(f"reading tensors of {name}", total=len(sources), unit="checkpoint") as progress, ThreadPoolExecutor(READERS) as pool:
 
         def sample(step: int) -> Sample | tuple[str, str]:
             try:
-                assert probe is not None
                 return probe.sample(step, *sources[step])
             except Unlike as error:
+                unlike[step] = error.shapes
                 return "discontinuous", str(error)
             except Unreadable as error:
                 return "missing", f"weights that cannot be read: {error}"
             finally:
                 progress.update()
 
-        while probe is None and todo:
-            try:
-                probe = Probe(*sources[todo[0]])
-            except Unreadable as error:
-                found[todo.pop(0)] = ("missing", f"weights that cannot be read: {error}")
-                progress.update()
-        if probe is None or not probe.slices:
-            return found
-        results = dict(zip(todo, pool.map(sample, todo), strict=True))
+        return dict(zip(sources, pool.map(sample, sources), strict=True)), unlike
+
+
+def _tensor_findings(name: str, sources: Mapping[int, Source], last: int) -> dict[int, tuple[str, str]]:
+    """What a few tensors tell of the checkpoints that hashes found sound; the last one that can be read chooses the slices.
+
+    Where more of the checkpoints have other shapes, all alike, than have that one's, it is the odd one: the last of those chooses anew, and
+    all are read again. This happens once at most, so nothing asks more than twice for what a sound run costs.
+
+    Equal matrices are one content, whatever else stands in their files; vectors (layer norms) may rightly stay as they were, and so may a
+    part whose matrices training leaves alone, as :func:`trajectories.hub.duplicates.equal_parts` knows it.
+    """
+    found: dict[int, tuple[str, str]] = {}
+    probe: Probe | None = None
+    if len(sources) < 3:
+        return found
+    todo = dict(sorted(sources.items(), reverse=True))
+    while probe is None and todo:
+        step = next(iter(todo))
+        try:
+            probe = Probe(*todo[step])
+        except Unreadable as error:
+            found[step] = ("missing", f"weights that cannot be read: {error}")
+            del todo[step]
+    if probe is None or not probe.slices:
+        return found
+    results, unlike = _read(name, probe, todo)
+    alike = sum(isinstance(r, Sample) and any(v is not None for v in r.values) for r in results.values())
+    usual, count = Counter(unlike[step] for step in todo if step in unlike).most_common(1)[0] if unlike else ((), 0)
+    if count > alike:
+        probe = Probe(*todo[next(step for step in todo if unlike.get(step) == usual)])
+        results, _ = _read(name, probe, todo)
     samples = []
     for step, result in results.items():
         if not isinstance(result, Sample):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
@@ -14,6 +14,9 @@ TELLING = 20
 """Fewer published values than this may agree by chance; they are not compared."""
 NOTHING_LEARNED = {0, 1}
 """Warm-up starts at learning rate zero, so one step may leave the weights as they were."""
+
+FROZEN = 0.75
+"""Share of the steps (and never fewer than three of them) above which a part that they have in common is one that training leaves alone."""
 
 
 def _several(steps: Sequence[int]) -> str:
@@ -64,7 +67,10 @@ def equal_wholes(identity: Mapping[int, str], last: int, also: Mapping[str, str]
 def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int, what: str = "weight files") -> dict[int, tuple[str, str]]:
     """Steps that share some, not all, of their weight files with another step.
 
-    The rule is that of :func:`equal_wholes`: the last step of the run keeps the file, and else nobody does.
+    The rule is that of :func:`equal_wholes`: the last step of the run keeps the file, and else nobody does. A part that is the same, under
+    the same name, at every step tells nothing, since training leaves it alone (a frozen embedding); nor does one that is so at more than
+    :data:`FROZEN` of the steps, or else a single wrong checkpoint, which lacks it, would accuse all the others. A part that is frozen for
+    less of the run cannot be told from a copied one. Steps that are equal in all parts are left to :func:`equal_wholes`.
 
     Args:
         parts: hash by file name, by step.
@@ -78,11 +84,15 @@ def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int, what: str = "
     for step in sorted(parts):
         for content in set(parts[step].values()):
             holders[content].append(step)
+    common = Counter(part for own in parts.values() for part in own.items())
+    frozen = {part for part, count in common.items() if count > max(2, FROZEN * len(parts))}
     found: dict[int, tuple[str, str]] = {}
     for step in sorted(parts):
         mine = parts[step]
         shared = {
-            name: [s for s in holders[content] if s != step and dict(parts[s]) != dict(mine)] for name, content in sorted(mine.items())
+            name: [s for s in holders[content] if s != step and dict(parts[s]) != dict(mine)]
+            for name, content in sorted(mine.items())
+            if (name, content) not in frozen
         }
         shared = {name: others for name, others in shared.items() if others}
         if not shared:

@@ -1,8 +1,9 @@
 """A few tensors of a checkpoint without the rest: the header of its safetensors files, then some windows of bytes.
 
 A window is laid around a small tensor (a layer norm or a bias), so that it holds that one, its neighbours in the file and slices of the
-matrices beside them: several tensors for one request. Nothing depends on their names. The windows are chosen once for a run, three or more
-over the depth of the model and at least one in each file, and the same slices are read of every checkpoint.
+matrices beside them: several tensors for one request. Nothing depends on their names. The windows are chosen once for a run, or twice where
+the first choice was by a checkpoint of other shapes than most: three or more over the depth of the model and at least one in each file. The
+same slices are read of every checkpoint.
 """
 
 from __future__ import annotations
@@ -40,8 +41,16 @@ class Unreadable(Exception):
     """A file that is no whole safetensors file; says which and why."""
 
 
+Shapes = tuple[tuple[int, ...] | None, ...]
+"""The shape that a checkpoint's tensor of each slice has, or None where it has no such tensor."""
+
+
 class Unlike(Exception):
-    """A checkpoint whose tensors have other shapes than the run's; says which."""
+    """A checkpoint whose tensors have other shapes than those that the slices were chosen by; says which, and has all in ``shapes``."""
+
+    def __init__(self, said: str, shapes: Shapes):
+        super().__init__(said)
+        self.shapes = shapes
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,7 @@ class Probe:
 
         Raises:
             Unreadable: a file is no whole safetensors file.
-            Unlike: a tensor has another shape than in the run.
+            Unlike: a tensor has another shape than in the checkpoint that the slices were chosen by.
         """
         asked, heads, data = {}, {}, {}
         for name, size in sizes.items():
@@ -225,7 +234,8 @@ class Probe:
         if t is None or t.dtype not in _TYPES:
             return None
         if t.shape != s.shape:
-            raise Unlike(f"'{_said(s.tensor)}' has the shape {list(t.shape)}, elsewhere in the run {list(s.shape)}")
+            shapes = tuple(tensors[o.tensor].shape if o.tensor in tensors else None for o in self.slices)
+            raise Unlike(f"'{_said(s.tensor)}' has the shape {list(t.shape)}, elsewhere in the run {list(s.shape)}", shapes)
         start = t.start + s.first * _TYPES[t.dtype]
         return t.file, start, start + s.count * _TYPES[t.dtype]
 
