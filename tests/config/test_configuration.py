@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trajectories import cli, experiments
+import yaml
+from trajectories import cli, experiments, recipes
 from trajectories.config import read, resolve, schema
 from trajectories.errors import UserError
 
@@ -121,6 +124,45 @@ def test_the_command_says_the_sentence_and_exits_with_1(tmp_path: Path, capsys: 
     told = capsys.readouterr().err
     assert "did you mean 'grammar'?" in told
     assert "Traceback" not in told
+
+
+@pytest.fixture
+def choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[cli.Machine]]:
+    """Run a verb that only tells the machine's choices, with the configuration and with the recipe that it makes; fails unless both do."""
+
+    def run(options: list[str], **keys: Any) -> list[cli.Machine]:
+        path, found = tmp_path / "config.yaml", []
+        keys = {"suite": "nano", "experiments": ["grammar"], "results": str(tmp_path / "results")} | keys
+        path.write_text(yaml.safe_dump(keys))
+        monkeypatch.setattr("trajectories.verbs.report.run", lambda settings, layout, machine: found.append(machine))
+        recipe = recipes.write(resolve(keys), "report")
+        codes = [cli.main(["report", *place, *options]) for place in (["--config", str(path)], ["--recipe", str(recipe)])]
+        return found if codes == [0, 0] else []
+
+    return run
+
+
+def test_a_configuration_and_the_options_beside_a_recipe_choose_the_same(choices: Callable[..., list[cli.Machine]]) -> None:
+    usual = cli.Machine(experiments=("grammar",))
+    assert choices([]) == [usual, cli.Machine()]
+    keys = {"device": "cpu", "data_dir": "data", "keep_checkpoints": False, "batch_tokens": 77, "steps": [0, 8]}
+    options = recipes.machine_options(resolve({"suite": "nano", "experiments": ["grammar"], **keys}))
+    chosen = cli.Machine("cpu", 1, Path("data"), False, None, 77, 1, ("grammar",), (0, 8))
+    assert choices([], **keys)[0] == chosen
+    assert choices(options) == [chosen, chosen]  # options count before the configuration
+    bounded = cli.Machine(keep_checkpoints=False, weights_disk=2 * 10**9, experiments=("grammar",))
+    assert choices([], weights_disk_gb=2)[0] == bounded
+    assert choices(["--weights-disk-gb", "2"], weights_disk_gb=3) == [bounded, replace(bounded, experiments=())]
+
+
+@pytest.mark.parametrize("bound", ["0", "-1", "nan", "inf"])
+def test_a_bound_on_the_disk_that_is_none_is_one_sentence(
+    choices: Callable[..., list[cli.Machine]], capsys: pytest.CaptureFixture[str], bound: str
+) -> None:
+    assert choices([f"--weights-disk-gb={bound}"], weights_disk_gb=3) == []
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2
+    assert all(f"--weights-disk-gb, 'weights_disk_gb') is a number of GB above 0, and not {bound}." in line for line in told)
 
 
 def test_every_key_is_described_and_every_experiment_has_a_section() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ from pathlib import Path
 from trajectories.extraction import devices
 names, locks = devices.choose(sys.argv[3:], int(sys.argv[2]), Path(sys.argv[1]), wait=False)
 print(*names, flush=True)
+sys.stdin.readline()
+"""
+
+SEEN = """
+import logging, os, sys
+from trajectories.extraction import devices
+logging.basicConfig()
+devices.claim("cuda", int(sys.argv[1]))
+print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
 sys.stdin.readline()
 """
 
@@ -119,12 +129,61 @@ def test_a_process_sees_only_what_it_claimed(machine: Path) -> None:
     assert os.environ["CUDA_VISIBLE_DEVICES"] == A
 
 
-def test_nothing_is_claimed_for_processors_or_where_slurm_hands_out_gpus(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_claimed_for_processors(machine: Path) -> None:
     devices.claim("cpu", 1)
     devices.claim("auto", 0)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    devices.claim("cuda", 2)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
-    with pytest.raises(UserError, match="wants 3 GPUs"):
-        devices.claim("cuda", 3)
     assert not [path for path in machine.iterdir() if path.name.startswith("trajectories")]
+
+
+@pytest.fixture
+def claimed(machine: Path) -> Iterator[Callable[..., str]]:
+    """Let a new process claim GPUs; returns what it then sees. They end with the test."""
+    started = []
+
+    def run(number: int, **variables: str) -> str:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SEEN, str(number)],
+            env={**os.environ, "TMPDIR": str(machine), **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def test_processes_in_one_job_of_slurm_share_its_gpus_out(claimed: Callable[..., str]) -> None:
+    assert [claimed(1, SLURM_JOB_ID="7") for _ in range(2)] == [A, B]
+    assert "waiting for a GPU" in claimed(1, SLURM_JOB_ID="7")
+
+
+def test_a_job_of_slurm_claims_what_it_sees_whatever_others_call_theirs(claimed: Callable[..., str]) -> None:
+    # the last two as where the job sees its own GPU alone, and nothing lists it
+    assert [claimed(2, SLURM_JOB_ID=job) for job in ("7", "8_1")] == [f"{A},{B}"] * 2
+    assert [claimed(1, SLURM_JOB_ID=job, CUDA_VISIBLE_DEVICES="0", PATH="") for job in ("9", "10")] == ["0", "0"]
+    assert claimed(2) == f"{A},{B}"  # outside of SLURM
+
+
+def test_a_job_of_slurm_that_sees_too_few_gpus_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(UserError, match="wants 3 GPUs and only 2 can be seen"):
+        devices.claim("cuda", 3)
+
+
+def test_locks_of_a_job_on_several_machines_are_apart(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "../7")
+    for host in ("n1", "n2.cluster"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        monkeypatch.setattr(devices, "_held", [])
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        devices.claim("cuda", 2)
+    folders = sorted(path.name for path in machine.iterdir() if path.name.startswith("trajectories"))
+    assert folders == [f"trajectories-gpus-{os.getuid()}-___7-{host}" for host in ("n1", "n2_cluster")]

@@ -53,6 +53,15 @@ def test_the_largest_pythia_takes_one_gpu_as_published_and_two_in_float32(checko
     assert [rows.of(largest.parameters_total, dtype).gpu for dtype in (largest.dtype, "bfloat16", "float32")] == [1, 1, 2]
 
 
+def test_only_models_whose_weights_are_loaded_must_fit_the_table(table: Path) -> None:
+    rows, keys = resources.read(table), {"models": ["pythia-12b"], "experiments": ["bias"]}
+    assert resources.asked(rows, config.resolve({"suite": "pythia-published", **keys})) == {}
+    with pytest.raises(UserError, match="ends at 8 GB"):
+        resources.asked(rows, config.resolve({"suite": "pythia", **keys}))
+    small = config.resolve({"suite": "pythia", **keys, "models": ["pythia-70m", "pythia-1.4b"]})
+    assert {name: size.gpu for name, size in resources.asked(rows, small).items()} == {"pythia-70m": 1, "pythia-1.4b": 2}
+
+
 def test_another_precision_concerns_extraction_and_what_follows_but_no_download() -> None:
     own, other = (config.resolve({"suite": "pythia", "experiments": ["grammar"], "dtype": dtype}) for dtype in ("suite", "bfloat16"))
     model, experiment = {"model": "pythia-70m"}, {"experiment": "grammar"}

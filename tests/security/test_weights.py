@@ -169,15 +169,45 @@ def test_a_model_that_only_its_own_code_knows_is_refused(extract, marker: Path):
     [
         {"attn_implementation": "somebody/kernel"},
         {"_attn_implementation": "somebody/kernel"},
+        {"_attn_implementation": "kernels-community/flash-attn2"},
+        {"_attn_implementation": "paged|somebody/kernel"},
+        {"_attn_implementation": "flash_attention_2"},  # a kernel of the Hub stands in for it
+        {"_attn_implementation": {"": "eager", "text_config": "somebody/kernel"}},
+        {"_attn_implementation": ["somebody/kernel"]},
+        {"experts_implementation": "sonicmoe"},
         {"text_config": {"_attn_implementation_internal": "somebody/kernel"}},
         {"use_kernels": True},
+        {"kernel_config": {"kernel_mapping": {"RMSNorm": "somebody/kernel"}}},
         {"quantization_config": {"quant_method": "gptq", "bits": 4}},
         {"transformers_weights": "../../other.safetensors"},
     ],
-    ids=lambda changes: next(iter(changes)),
+    ids=str,
 )
 def test_a_configuration_that_asks_for_code_or_files_from_elsewhere_is_refused(extract, changes: dict[str, Any]):
     assert "from elsewhere" in refused(extract, config(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"_attn_implementation_autoset": True},
+        {"attn_implementation": None},
+        {"_attn_implementation": "eager"},
+        {"_attn_implementation": "sdpa"},
+        {"_attn_implementation": {"": "eager"}},
+        {"experts_implementation": None},
+        {"conv_kernel": 4},
+        {"use_mamba_kernels": True},
+        {"use_kernels": False},
+        {"quantization_config": None},
+        {"rope_theta": 100_000_000},
+        {"rotary_emb_base": 100_000_000},
+        {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.25, "rope_theta": 100_000_000}},
+    ],
+    ids=str,
+)
+def test_an_ordinary_configuration_is_not_taken_for_a_hostile_one(extract, changes: dict[str, Any]):
+    assert extract(config(**changes)) == 2
 
 
 @pytest.mark.parametrize(
@@ -198,6 +228,7 @@ def test_a_configuration_that_asks_for_code_or_files_from_elsewhere_is_refused(e
         {"model_type": "../../evil"},
         {"model_type": ["gpt_neox"]},
         {"num_labels": 10**9},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 10**4000}},
     ],
     ids=str,
 )

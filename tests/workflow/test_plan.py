@@ -68,3 +68,12 @@ def test_the_jobs_are_those_that_snakemake_plans(unrun: Flow, keys: dict):
     assert planned.pop("total") - 1 == rows.pop("all")[0]
     assert {rule: jobs for rule, (jobs, _) in rows.items()} == planned
     assert {there for _, there in rows.values()} == {0}
+
+
+def test_published_results_of_models_larger_than_any_job_could_hold_are_planned(unrun: Flow, tmp_path: Path):
+    suite = (unrun.folder / "workflow" / "suites" / "pythia-published.yaml").read_text()
+    old, new = (f"parameters_total: {total}, parameters_non_embedding: {total - 519045120}" for total in (11846072320, 10**13))
+    assert suite.count(old) == 1
+    (tmp_path / "huge.yaml").write_text(suite.replace(old, new))
+    jobs = Flow(unrun.folder, tmp_path).planned("--config", "suite=huge", "models=['pythia-12b']", "experiments=['bias']")
+    assert "published pythia-12b" in jobs

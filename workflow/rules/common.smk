@@ -28,8 +28,7 @@ try:
     RUN = configuration.resolve(dict(config))
     recipes.prepare(RUN)
     recipes.write_all(RUN)
-    TABLE = resources.read(Path(SOURCE).parent / "resources.yaml")
-    ASKED = {model.name: TABLE.of(model.parameters_total, RUN.dtype(model.name)) for model in RUN.models}
+    ASKED = resources.asked(resources.read(Path(SOURCE).parent / "resources.yaml"), RUN)
 except UserError as error:
     # the sentence alone: an exception would add Snakemake's lines of where in this file it was raised
     print(error, file=sys.stderr)

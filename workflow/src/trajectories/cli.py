@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import logging
+import math
 import os
 import sys
 import traceback
@@ -19,6 +20,7 @@ from trajectories.errors import Damaged, UserError, disk_is_full, require_known
 from trajectories.outside import OneLine, plain
 
 if TYPE_CHECKING:
+    from trajectories.config import Base
     from trajectories.layout import Layout
 
 # verb: (targets, what it does)
@@ -142,8 +144,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _bytes(gigabytes: float | None) -> int | None:
-    return None if gigabytes is None else int(gigabytes * 1e9)
+def _machine(args: argparse.Namespace, configured: Base, experiments: Sequence[str]) -> Machine:
+    """The command's options, and the configuration's choices where they say nothing.
+
+    Args:
+        args: the command's.
+        configured: the configuration, or its defaults beside a recipe.
+        experiments: those of the run that the configuration describes.
+
+    Raises:
+        UserError: the bound on the disk for weights is none.
+    """
+    bound = configured.weights_disk_gb if args.weights_disk_gb is None else args.weights_disk_gb
+    if bound is not None and not 0 < bound < math.inf:
+        raise UserError(f"The most disk for weights (--weights-disk-gb, 'weights_disk_gb') is a number of GB above 0, and not {bound:g}.")
+    data_dir = args.data_dir or configured.data_dir
+    steps = [int(step) for step in args.steps.split(",")] if args.steps else configured.steps
+    return Machine(
+        device=args.device or configured.device,
+        gpus=args.gpus,
+        data_dir=Path(data_dir) if data_dir else None,
+        keep_checkpoints=configured.keep_checkpoints and not args.discard_checkpoints and bound is None,
+        weights_disk=None if bound is None else int(bound * 1e9),
+        batch_tokens=args.batch_tokens or configured.batch_tokens,
+        threads=args.threads,
+        experiments=tuple(args.experiments.split(",") if args.experiments else experiments),
+        steps=None if steps == "all" else tuple(steps),
+    )
 
 
 def _repository_options(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +191,7 @@ def _run(args: argparse.Namespace) -> int:
             raise UserError(
                 "--all, --hashes-only and --output go with a repository of the Hub (owner/name); a suite's audit is always whole."
             )
-    from trajectories import recipes
+    from trajectories import config, experiments, recipes
     from trajectories.layout import Layout
     from trajectories.recipes import Settings
 
@@ -172,42 +199,19 @@ def _run(args: argparse.Namespace) -> int:
         _batch(args)
         return 0
     targets = {name: getattr(args, name) for name in VERBS[args.verb][0]}
-    machine = Machine(
-        device=args.device or "auto",
-        gpus=args.gpus,
-        data_dir=args.data_dir,
-        keep_checkpoints=not args.discard_checkpoints and args.weights_disk_gb is None,
-        weights_disk=_bytes(args.weights_disk_gb),
-        batch_tokens=args.batch_tokens or 16384,
-        threads=args.threads,
-        experiments=tuple(args.experiments.split(",")) if args.experiments else (),
-        steps=tuple(int(step) for step in args.steps.split(",")) if args.steps else None,
-    )
     if getattr(args, "recipe", None) is None:
-        from trajectories import config, experiments
-
         resolved = config.resolve(_given(args))
         if args.verb in FOR_PEOPLE:
             importlib.import_module(f"trajectories.verbs.{args.verb}").run(resolved)
             return 0
-        c = resolved.config
-        bound = args.weights_disk_gb or c.weights_disk_gb
-        machine = Machine(
-            device=args.device or c.device,
-            gpus=args.gpus,
-            data_dir=args.data_dir or (Path(c.data_dir) if c.data_dir else None),
-            keep_checkpoints=c.keep_checkpoints and not args.discard_checkpoints and bound is None,
-            weights_disk=_bytes(bound),
-            batch_tokens=args.batch_tokens or c.batch_tokens,
-            threads=args.threads,
-            experiments=tuple(resolved.experiments),
-            steps=None if c.steps == "all" else tuple(c.steps),
-        )
+        machine = _machine(args, resolved.config, resolved.experiments)
         names = {k: v for k, v in targets.items() if k in ("experiment", "model", "order") and v != "all"}
         known = {"model": [m.name for m in resolved.suite.models], "order": list(resolved.suite.orders), "experiment": experiments.known()}
         for kind, name in names.items():
             require_known(kind, name, known[kind])
         args.recipe = recipes.write(resolved, args.verb, **names)
+    else:
+        machine = _machine(args, config.Base(experiments=[]), [])
     layout = Layout(args.recipe.resolve().parent.parent)
     verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
     try:

@@ -18,8 +18,8 @@ from trajectories.extraction.requests import Request
 from trajectories.hub.files import weights_of
 from trajectories.hub.probes import WINDOWS
 from trajectories.layout import Layout
-from trajectories.resources import BYTES
-from trajectories.suites import FOLDER, Model
+from trajectories.resources import weights_gb
+from trajectories.suites import FOLDER
 
 AT_ONCE = 3
 """Checkpoints whose weights one extraction has on the disk at most: the one that is measured, and two fetched ahead."""
@@ -107,6 +107,7 @@ def weights(resolved: Resolved) -> list[Weights]:
         return []
     layout, found = Layout(resolved.root), []
     for model in resolved.models:
+        stated = round(weights_gb(model.parameters_total, model.dtype) * 1e9)
         known = {}
         if layout.audit(model.name).is_file():
             table = tables.read_table(layout.audit(model.name), ["step", "status", "files"])
@@ -118,13 +119,8 @@ def weights(resolved: Resolved) -> list[Weights]:
             size = sum(int(f["size"]) for f in files.values())
             # without the audit: the file of weights, configuration and tokenizer
             shards = len(weights_of(files)) or 1
-            found.append(Weights(model.name, step, size or stated(model), len(files) or 3, shards, bool(files)))
+            found.append(Weights(model.name, step, size or stated, len(files) or 3, shards, bool(files)))
     return found
-
-
-def stated(model: Model) -> int:
-    """Bytes of a checkpoint by the suite's facts: parameters in their precision."""
-    return model.parameters_total * BYTES[model.dtype]
 
 
 def peak(resolved: Resolved, found: list[Weights]) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import Field, ValidationError
 
 from trajectories.errors import UserError
 from trajectories.suites import Strict, explain, yaml_problem
+
+if TYPE_CHECKING:
+    from trajectories.config import Resolved
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 """Bytes of one parameter."""
@@ -59,6 +62,13 @@ def read(path: Path) -> Table:
     if sizes != sorted(set(sizes)):
         raise UserError(f"{path}: the rows must ascend in weights_gb.")
     return table
+
+
+def asked(table: Table, resolved: Resolved) -> dict[str, Size]:
+    """What the checkpoints of each chosen model ask for; nothing where results are published: no weights are then fetched or loaded."""
+    if resolved.suite.source == "published":
+        return {}
+    return {model.name: table.of(model.parameters_total, resolved.dtype(model.name)) for model in resolved.models}
 
 
 def growing(first: int) -> Callable[[Any, int], int]:

@@ -6,6 +6,7 @@ the suite's facts before anything is built, and then the model is built once wit
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,19 +20,27 @@ LARGEST = 1 << 24
 """Whole numbers beyond this size a list or a loop in a model's code by more than any model needs."""
 SLACK = 1 << 26
 """Numbers besides the parameters (tables of rotary angles and the like) that a model may hold."""
-# by parts of their names: other implementations, which can be code on the Hub; other files; other formats of weights
-_REFUSED = ("attn_implementation", "experts_implementation", "kernel", "transformers_weights", "quantization_config")
+# by parts of their names: how attention and experts are computed. Any other word may be, or stand for, code on the Hub: `owner/name`, but
+# also `flash_attention_2` where the package kernels is installed without flash-attn, `sonicmoe`, `deepgemm`
+_IMPLEMENTATIONS = ("attn_implementation", "experts_implementation")
+_BUILT_IN = {"eager", "sdpa", "flex_attention", "batched_mm", "grouped_mm"}
+# by their names: code on the Hub, too; by parts of them: other files, other formats of weights
+_KERNELS = {"use_kernels", "kernel_config", "kernel_mapping", "use_local_kernel"}
+_REFUSED = ("transformers_weights", "quantization_config")
+_BASE = re.compile(r"(.+_)?rope_theta|rotary_emb(edding)?_base")
+"""Keys that hold a base of rotary angles, whatever its size: what it makes is as long as without it."""
 _FACTS = {"hidden_size": "width", "num_hidden_layers": "layers", "num_attention_heads": "heads", "vocab_size": "vocabulary"}
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """All keys with their values, at any depth."""
+    """All keys with their values, at any depth; parts of a list have its key, keys below one of an implementation its kind before them."""
     waiting = [("", value)]
     while waiting:
         key, found = waiting.pop()
         yield key, found
         if isinstance(found, dict):
-            waiting += found.items()
+            above = "".join(f"{part}." for part in _IMPLEMENTATIONS if part in key)
+            waiting += [(above + name, part) for name, part in found.items()]
         elif isinstance(found, list):
             waiting += [(key, part) for part in found]
 
@@ -41,10 +50,17 @@ def _check_content(path: Path) -> None:
     if not isinstance(content, dict):
         raise UserError(f"'{path}' should hold a mapping of keys; report it to the repository.")
     for key, value in _entries(content):
-        if any(part in key for part in _REFUSED):
+        if _elsewhere(key, value):
             raise UserError(f"'{path}' asks for '{key}', which may load code or files from elsewhere; use a plain copy of the model.")
-        if isinstance(value, int) and abs(value) > LARGEST:
+        if isinstance(value, int) and abs(value) > LARGEST and not _BASE.fullmatch(key):
             raise UserError(f"'{path}' has the number {value} as '{key}', which no model needs; report it to the repository.")
+
+
+def _elsewhere(key: str, value: Any) -> bool:
+    """Whether an entry could make transformers load code or files that are not installed or not listed."""
+    if any(part in key for part in _IMPLEMENTATIONS):
+        return isinstance(value, str) and value not in _BUILT_IN
+    return value not in (None, False) and (key in _KERNELS or any(part in key for part in _REFUSED))
 
 
 def check(folder: Path, model: Model) -> None:

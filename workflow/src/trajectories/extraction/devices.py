@@ -1,7 +1,7 @@
 """Which GPUs of this machine a process computes on: Snakemake counts them and hands out none, so each process claims its own.
 
-A claim is a lock on a file of this machine, and holds until the process ends, however it ends. In a job of SLURM, which hands out GPUs
-itself, nothing is claimed: what it lets the job see is the job's.
+A claim is a lock on a file of this machine, and holds until the process ends, however it ends. A job of SLURM has locks of its own: what
+it may see is no other job's, but several processes may run in it (Snakemake in ``salloc``, grouped jobs), and they share that out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import subprocess
 import tempfile
 import time
@@ -113,17 +114,26 @@ def claim(device: str, number: int, environment: Mapping[str, str] = os.environ)
     """
     if device == "cpu" or number < 1 or _held:
         return
-    devices = visible(environment.get("CUDA_VISIBLE_DEVICES"), [] if "SLURM_JOB_ID" in environment else _machine())
+    devices = visible(environment.get("CUDA_VISIBLE_DEVICES"), _machine())
     if not devices:
         return  # none, or no tool that would name them: torch finds out
-    if "SLURM_JOB_ID" in environment:
-        _enough(devices, number)
-        return
-    folder = Path(tempfile.gettempdir()) / f"trajectories-gpus-{os.getuid()}"
-    names, locks = choose(devices, number, folder)
+    names, locks = choose(devices, number, _folder(environment))
     _held.extend(locks)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
     _log.info("computing on %s", ", ".join(names))
+
+
+def _folder(environment: Mapping[str, str]) -> Path:
+    """Of the locks: one for all processes of a person, and one for each job of SLURM on each of its machines: every job may call its first
+    GPU 0, and TMPDIR may be shared by the machines."""
+    job = environment.get("SLURM_JOB_ID")
+    names = ["trajectories-gpus", str(os.getuid()), *([job, socket.gethostname()] if job else [])]
+    return Path(tempfile.gettempdir()) / _plain("-".join(names))
+
+
+def _plain(name: str) -> str:
+    """As part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9-]", "_", name)
 
 
 def _enough(devices: Sequence[str], number: int) -> None:
@@ -143,7 +153,7 @@ def _machine() -> list[list[str]]:
 
 
 def _try(folder: Path, device: str) -> FileLock | None:
-    lock = FileLock(folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.lock")
+    lock = FileLock(folder / f"{_plain(device)}.lock")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.lstat().st_uid != os.getuid():
