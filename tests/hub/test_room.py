@@ -304,6 +304,12 @@ def test_what_cannot_be_fetched_ahead_is_left_to_its_own_job(place, size, kept, 
     assert found.equals(kept[2, "grammar"])
 
 
+def test_a_process_goes_on_for_half_of_its_jobs_time_at_most(place, size, kept):
+    found = place.extract("grammar", 0, experiments=EXPERIMENTS, keep_checkpoints=False, weights_disk=2 * size, minutes=1e-6)
+    assert found.equals(kept[0, "grammar"])
+    assert [step for step in STEPS if extract._stored(Store(place.layout.store), checkpoint(place, step), _request(place))] == [0]
+
+
 def _request(place: Place) -> Any:
     from trajectories.extraction.requests import Request
 

@@ -62,6 +62,7 @@ class Machine:
         threads: CPU threads of this job.
         experiments: all experiments of the run, so that one load of a checkpoint serves them all.
         steps: the steps of the run, None for all; a process that goes on to further checkpoints keeps to them.
+        minutes: the time of this job, None for no bound; a process that goes on takes half of it at most.
     """
 
     device: str = "auto"
@@ -73,6 +74,7 @@ class Machine:
     threads: int = 1
     experiments: tuple[str, ...] = ()
     steps: tuple[int, ...] | None = None
+    minutes: float | None = None
 
 
 def _batch_options(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
         sub.add_argument("--gpus", type=int, default=1, help="GPUs that share a model (default: 1)")
+        sub.add_argument(
+            "--minutes", type=float, help="time of this job; half of it at most goes to further checkpoints (default: no bound)"
+        )
         sub.add_argument("--data-dir", type=Path)
         sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
         sub.add_argument("--weights-disk-gb", type=float, help="most disk that fetched weights may take; they are removed after extraction")
@@ -170,6 +175,7 @@ def _machine(args: argparse.Namespace, configured: Base, experiments: Sequence[s
         threads=args.threads,
         experiments=tuple(args.experiments.split(",") if args.experiments else experiments),
         steps=None if steps == "all" else tuple(steps),
+        minutes=args.minutes,
     )
 
 

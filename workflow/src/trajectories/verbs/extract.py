@@ -35,7 +35,7 @@ AHEAD = 90.0
 """Seconds within which a process goes on to further checkpoints of its model: its start takes longer than to measure a small one."""
 
 AHEAD_OF_FETCH = 1800.0
-"""The same where weights are not kept: a process that goes on measures while the next weights arrive. Well within a job's time limit."""
+"""The same where weights are not kept: a process that goes on measures while the next weights arrive."""
 
 _log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ class _Work:
 
     def here(self, step: int, began: float) -> Iterator[tuple[Checkpoint, Held]]:
         """Further checkpoints whose weights lie here, locked; each is still loaded once, and one that another process has is left to it."""
-        for checkpoint in self._candidates(step, began + AHEAD):
+        for checkpoint in self._candidates(step, self._until(began, AHEAD)):
             if all((checkpoint.folder / name).is_file() for name in checkpoint.manifest["files"]):
                 with self.store.lock(checkpoint.weights, wait=False) as held:
                     if held:
@@ -241,7 +241,11 @@ class _Work:
 
     def ahead(self, step: int, began: float) -> Ahead:
         """Further checkpoints, fetched while others are measured."""
-        return Ahead(self._candidates(step, began + AHEAD_OF_FETCH), self.store, self.room, self.fetch)
+        return Ahead(self._candidates(step, self._until(began, AHEAD_OF_FETCH)), self.store, self.room, self.fetch)
+
+    def _until(self, began: float, longest: float) -> float:
+        """When to go on no more: a checkpoint begun then still ends within the job's time, of which one takes less than half."""
+        return began + (longest if self.machine.minutes is None else min(longest, 30 * self.machine.minutes))
 
     def _candidates(self, step: int, until: float) -> Iterator[Checkpoint]:
         """The checkpoints of the model that wait to be measured, later steps first, until a time of :func:`time.monotonic`.
