@@ -78,5 +78,5 @@ if RUN.suite.source != "published":
             gpu=gpus,
         shell:
             "trajectories extract {wildcards.model:q} {wildcards.step:q} {wildcards.experiment:q}"
-            " --recipe {input.recipe:q} {MACHINE} --gpus {resources.gpu} --minutes {resources.runtime} --threads {threads}"
+            " --recipe {input.recipe:q} {MACHINE} --gpus {resources.gpu} --minutes {resources.runtime:q} --threads {threads}"
             " > {log:q} 2>&1"
