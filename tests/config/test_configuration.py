@@ -96,7 +96,7 @@ def test_the_missing_list_of_experiments_is_named() -> None:
     [
         ("suite: [nano\n", r"no valid YAML: .* \(line \d+\)"),
         ("- nano\n", "mapping of keys, found list"),
-        ("", "mapping of keys, found NoneType"),
+        ("", "mapping of keys, found nothing"),
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused(text: str, told: str, tmp_path: Path) -> None:
@@ -145,9 +145,9 @@ def choices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
 def test_a_configuration_and_the_options_beside_a_recipe_choose_the_same(choices: Callable[..., list[cli.Machine]]) -> None:
     usual = cli.Machine(experiments=("grammar",))
     assert choices([]) == [usual, cli.Machine()]
-    keys = {"device": "cpu", "data_dir": "data", "keep_checkpoints": False, "batch_tokens": 77, "steps": [0, 8]}
+    keys = {"device": "cpu", "data_dir": ".", "keep_checkpoints": False, "batch_tokens": 77, "steps": [0, 8]}
     options = recipes.machine_options(resolve({"suite": "nano", "experiments": ["grammar"], **keys}))
-    chosen = cli.Machine("cpu", 1, Path("data"), False, None, 77, 1, ("grammar",), (0, 8))
+    chosen = cli.Machine("cpu", 1, Path("."), False, None, 77, 1, ("grammar",), (0, 8))
     assert choices([], **keys)[0] == chosen
     assert choices(options) == [chosen, chosen]  # options count before the configuration
     bounded = cli.Machine(keep_checkpoints=False, weights_disk=2 * 10**9, experiments=("grammar",))

@@ -65,3 +65,8 @@ def test_a_frozen_part_stays_frozen_with_wrong_checkpoints_in_the_run():
 
 def test_whole_equality_is_left_to_the_other_rule():
     assert equal_parts({1: {"x": "a", "y": "b"}, 2: {"x": "a", "y": "b"}}, last=9) == {}
+
+
+def test_steps_that_serve_one_content_do_not_make_its_parts_frozen():
+    run = {s: {"x": "end", "y": "end'"} for s in range(16)} | {s: {"x": f"a{s}", "y": f"b{s}"} for s in (16, 17, 18)}
+    assert status(equal_parts(run | {18: {"x": "end", "y": "b18"}}, last=15))[18] == "duplicate"

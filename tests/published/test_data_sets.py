@@ -68,7 +68,9 @@ def test_an_absent_file_is_named(copy: Path) -> None:
 
 
 def test_an_absent_set_is_named_with_what_to_do(copy: Path) -> None:
-    with pytest.raises(UserError, match=r"has no folder 'blimp/data'; copy the data set there, or leave data_dir out to download it"):
+    with pytest.raises(
+        UserError, match=r"has no folder 'blimp/data'; copy 'data' of github\.com/\S+ there, or leave data_dir out to download it"
+    ):
         data.folder("blimp", copy)
 
 

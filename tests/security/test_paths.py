@@ -304,7 +304,9 @@ def test_a_folder_of_results_that_means_something_to_snakemake_is_refused(folder
 
 
 @pytest.mark.parametrize("folder", ["-x", "--threads=9", "a b", "$(touch x)\n'\""])
-def test_a_folder_of_data_is_one_word_whatever_its_name(folder: str):
+def test_a_folder_of_data_is_one_word_whatever_its_name(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir()
     resolved = config.resolve({"suite": "nano", "experiments": ["grammar"], "data_dir": folder})
     line = shlex.join(recipes.machine_options(resolved))
     assert cli._parser().parse_args(["report", "--recipe", "x", *shlex.split(line)]).data_dir == Path(folder)

@@ -44,6 +44,7 @@ VERBS: dict[str, tuple[tuple[str, ...], str]] = {
     "batch": ((), "show the rows that a training step trained on, decoded; of an order on the Hub only these are read"),
 }
 CONFIG = Path("config.yaml")
+DATA_DIR = "folder with local copies of the public data sets (default: the configuration's)"
 FOR_PEOPLE = ("plan", "batch")
 """Verbs that only print: they have no recipe, since no result stands on them."""
 
@@ -86,6 +87,7 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--rows", metavar="A:B", help="rows of the batch, counted from 0, such as 3 or 0:4 (default: all)")
     group.add_argument("--ids", action="store_true", help="print token ids instead of text")
     group.add_argument("--output", type=Path, metavar="FILE", help="write to a .npy file (ids) or a .jsonl file (ids and text) instead")
+    parser.add_argument("--data-dir", type=Path, help=DATA_DIR)
 
 
 def _given(args: argparse.Namespace, absent: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -99,7 +101,10 @@ def _given(args: argparse.Namespace, absent: dict[str, Any] | None = None) -> di
         key, equals, value = pair.partition("=")
         if not equals:
             raise UserError(f"--set expects KEY=VALUE, found '{pair}'.")
-        given[key] = yaml.safe_load(value)
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {key}: '{value}' is no valid YAML: {config.yaml_problem(error)}.") from error
     return given
 
 
@@ -113,6 +118,21 @@ def _batch(args: argparse.Namespace) -> None:
     suite = suites.load_suite(args.suite or chosen.suite)
     data_dir = args.data_dir or (Path(chosen.data_dir) if chosen.data_dir else None)
     batch.run(suite, Layout(Path(chosen.results) / suite.name), data_dir, args)
+
+
+def _integers(text: str) -> list[int]:
+    """The numbers in ``0,1000,143000``; raises ValueError, which argparse tells as a wrong value."""
+    return [int(number) for number in text.split(",")]
+
+
+def _positive(text: str) -> int:
+    """A whole number above 0; raises ValueError as :func:`_integers`."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
+_integers.__name__, _positive.__name__ = "list of steps", "whole number above 0"  # as argparse says what was expected
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,18 +152,20 @@ def _parser() -> argparse.ArgumentParser:
         if verb not in FOR_PEOPLE:
             what.add_argument("--recipe", type=Path, help="recipe written by the workflow; stands in for the configuration")
         sub.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a key of the configuration")
-        sub.add_argument("--device", choices=["auto", "cpu", "cuda"])
-        sub.add_argument("--gpus", type=int, default=1, help="GPUs that share a model (default: 1)")
+        if verb in FOR_PEOPLE:
+            continue
+        sub.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where models run (default: the configuration's)")
+        sub.add_argument("--gpus", type=_positive, default=1, help="GPUs that share a model (default: 1)")
         sub.add_argument(
             "--minutes", type=float, help="time of this job; half of it at most goes to further checkpoints (default: no bound)"
         )
-        sub.add_argument("--data-dir", type=Path)
+        sub.add_argument("--data-dir", type=Path, help=DATA_DIR)
         sub.add_argument("--discard-checkpoints", action="store_true", help="remove fetched weights once everything is extracted")
         sub.add_argument("--weights-disk-gb", type=float, help="most disk that fetched weights may take; they are removed after extraction")
-        sub.add_argument("--batch-tokens", type=int)
-        sub.add_argument("--threads", type=int, default=1)
+        sub.add_argument("--batch-tokens", type=_positive, help="most tokens of a batch of extraction (default: the configuration's)")
+        sub.add_argument("--threads", type=_positive, default=1, help="threads of this job (default: 1)")
         sub.add_argument("--experiments", help="comma-separated experiments that share a loaded checkpoint")
-        sub.add_argument("--steps", help="comma-separated steps of the run")
+        sub.add_argument("--steps", type=_integers, help="comma-separated steps of the run")
         if verb == "audit":
             _repository_options(sub)
     return parser
@@ -164,7 +186,7 @@ def _machine(args: argparse.Namespace, configured: Base, experiments: Sequence[s
     if bound is not None and not 0 < bound < math.inf:
         raise UserError(f"The most disk for weights (--weights-disk-gb, 'weights_disk_gb') is a number of GB above 0, and not {bound:g}.")
     data_dir = args.data_dir or configured.data_dir
-    steps = [int(step) for step in args.steps.split(",")] if args.steps else configured.steps
+    steps = args.steps or configured.steps
     return Machine(
         device=args.device or configured.device,
         gpus=args.gpus,
@@ -215,8 +237,11 @@ def _run(args: argparse.Namespace) -> int:
         known = {"model": [m.name for m in resolved.suite.models], "order": list(resolved.suite.orders), "experiment": experiments.known()}
         for kind, name in names.items():
             require_known(kind, name, known[kind])
+        if "step" in targets:
+            require_known(f"step of '{targets['model']}'", str(targets["step"]), map(str, resolved.suite.model(targets["model"]).all_steps))
         args.recipe = recipes.write(resolved, args.verb, **names)
     else:
+        recipes.require_recipe(args.recipe)
         machine = _machine(args, config.Base(experiments=[]), [])
     layout = Layout(args.recipe.resolve().parent.parent)
     verb = importlib.import_module(f"trajectories.verbs.{args.verb}")
@@ -248,9 +273,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     # a job's threads are Snakemake's to give: numerical libraries must not take the whole machine
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(name, str(args.threads))
+        os.environ.setdefault(name, str(getattr(args, "threads", 1)))
     try:
-        return _run(args)
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output, `head` for instance, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UserError as error:
         print(f"trajectories {args.verb}: {error}", file=sys.stderr)
         return 1

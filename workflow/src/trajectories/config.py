@@ -29,7 +29,9 @@ class Base(Strict):
         description="Precision in which checkpoints are measured; `suite` is that of the suite's own weights. A GPU holds larger models in "
         "`bfloat16`; labels near a tie may then differ.",
     )
-    data_dir: str | None = Field(None, description="Folder with local copies of the public data sets; they are downloaded if absent.")
+    data_dir: str | None = Field(
+        None, description="Folder with local copies of the public data sets (its layout: see Suites); without this key they are downloaded."
+    )
     results: str = Field("results", description="Folder of all outputs.")
     seed: int = Field(1, ge=0, description="Seed of sampling, bootstrap, permutations and simulations (not of training).")
     keep_checkpoints: bool = Field(True, description="Keep fetched weights; `false` removes a checkpoint's once everything is extracted.")
@@ -98,11 +100,15 @@ class Resolved:
         if not self.models:
             raise UserError("The key 'models' names no model; name at least one, or 'all'.")
         if config.steps != "all":
+            if not config.steps:
+                raise UserError("The key 'steps' names no step; name at least one, or 'all'.")
             every = sorted({s for m in self.models for s in m.all_steps})
             for step in config.steps:
                 if step not in every:
                     near = min(every, key=lambda s: abs(s - step))
                     raise UserError(f"Unknown step {step}: no chosen model of suite '{suite.name}' has it; the nearest is {near}.")
+        if config.data_dir is not None and not Path(config.data_dir).is_dir():
+            raise UserError(f"The key 'data_dir' names '{config.data_dir}', which is no folder; correct it, or leave it out to download.")
         self.experiments: list[str] = []
         self.left_out: dict[str, str] = {}
         for name in dict.fromkeys(config.experiments):
@@ -147,7 +153,10 @@ def _check_keys(given: dict[str, Any], model: type, place: str = "") -> None:
     fields = model.model_fields  # type: ignore[attr-defined]
     for key, value in given.items():
         if key not in fields:
-            raise UserError(f"Configuration: unknown key '{place}{key}'{nearest(key, fields)}.")
+            section, *inner_keys = str(key).split(".")
+            nested = ": {".join(inner_keys) + ": …" + "}" * len(inner_keys)
+            hint = f'; it is given as {section}="{{{nested}"' if inner_keys and section in fields else nearest(key, fields)
+            raise UserError(f"Configuration: unknown key '{place}{key}'{hint}.")
         inner = fields[key].annotation
         if isinstance(value, dict) and isinstance(inner, type) and hasattr(inner, "model_fields"):
             _check_keys(value, inner, f"{place}{key}.")
@@ -159,6 +168,8 @@ def validated(given: dict[str, Any]) -> Base:
     Raises:
         UserError: an unknown key or a wrong type.
     """
+    # a section whose keys are all commented out
+    given = {key: {} if value is None and key in experiments.known() else value for key, value in given.items()}
     _check_keys(given, schema())
     try:
         return schema().model_validate(given)
@@ -190,5 +201,5 @@ def read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UserError(f"'{path}' is no valid YAML: {yaml_problem(error)}.") from error
     if not isinstance(content, dict):
-        raise UserError(f"'{path}' should hold a mapping of keys, found {type(content).__name__}.")
+        raise UserError(f"'{path}' should hold a mapping of keys, found {'nothing' if content is None else type(content).__name__}.")
     return content

@@ -99,7 +99,8 @@ def calibration(found: Findings, context: AnalysisContext) -> pd.DataFrame:
         chosen = next((c for c in candidates if c.objection is None), None)
         name = f"{claim} ({test})" if test else claim
         if chosen is None:
-            found.note(f"{name} is not calibrated, since no model allows a verdict. {candidates[0].objection}")
+            whole = name if test else f"The whole decision of {claim}"
+            found.note(f"{whole} is not calibrated, since no model allows a verdict. {candidates[0].objection}")
             continue
         tables.append(_calibrated(chosen, len(candidates), context, found))
         if chosen.note:

@@ -17,7 +17,7 @@ from typing import Any
 from trajectories import experiments, tables
 from trajectories.code import code_digest
 from trajectories.config import Resolved
-from trajectories.errors import UserError
+from trajectories.errors import Damaged, UserError
 from trajectories.layout import Layout
 from trajectories.suites import Suite
 
@@ -50,7 +50,10 @@ class Settings:
     def read(cls, path: Path) -> Settings:
         """The recipe in a file; raises :class:`UserError` if it is absent or damaged."""
         content = tables.read_json(path)
-        return cls(Suite.model_validate(content["suite"]), content["section"], content["seed"], content["extra"], content["code"])
+        try:
+            return cls(Suite.model_validate(content["suite"]), content["section"], content["seed"], content["extra"], content["code"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Damaged(path, "it holds no recipe") from error
 
 
 def _pruned(suite: Suite, models: list[str] | None = None, orders: list[str] | None = None, keep: Collection[str] = ()) -> dict[str, Any]:
@@ -177,6 +180,12 @@ def write_all(resolved: Resolved) -> None:
             write(resolved, verb, experiment=experiment)
         for order in resolved.counted(experiment):
             write(resolved, "count", experiment=experiment, order=order)
+
+
+def require_recipe(path: Path) -> None:
+    """Raise UserError unless a file may be a recipe by its name and place: what is wrong with a recipe is removed."""
+    if path.resolve().parent.name != "recipes" or _NAME.fullmatch(path.name) is None:
+        raise UserError(f"'{path}' is no recipe; those lie in '<results>/<suite>/recipes'. A configuration goes to --config.")
 
 
 def supersede(recipe: Path) -> None:

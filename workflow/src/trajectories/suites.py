@@ -163,6 +163,13 @@ class Model(Strict):
     anomalies: list[Anomaly] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list, description="Facts about which sources disagree, and the like.")
 
+    @field_validator("revision")
+    @classmethod
+    def _names_the_step(cls, value: str | None) -> str | None:
+        if value is not None and "{step}" not in value:
+            raise ValueError("should hold '{step}', or every step would be the same revision; single ones stand in 'revisions'")
+        return value
+
     @property
     def all_steps(self) -> list[int]:
         """The (true) steps of the model's checkpoints or results, ascending."""

@@ -70,12 +70,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=False, allow_nan=False) + "\n")
 
 
+def absent(path: Path) -> UserError:
+    """What to raise where a result is not there yet."""
+    return UserError(f"'{path}' does not exist; run the verb that makes it first (`trajectories --help` lists them in their order).")
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; raises :class:`UserError` if absent, :class:`Damaged` if it is no JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"'{path}' does not exist; run the step that makes it first.") from None
+        raise absent(path) from None
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from error
 
@@ -115,7 +120,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"'{path}' does not exist; run the step that makes it first.") from None
+        raise absent(path) from None
     except (pa.ArrowException, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the system's, not the format's
             raise unreadable(path, error) from error

@@ -75,7 +75,8 @@ def folder(name: str, data_dir: Path | None = None) -> Path:
         local = Path(data_dir) / chosen.folder
         if not local.is_dir():
             raise UserError(
-                f"data_dir '{data_dir}' has no folder '{chosen.folder}'; copy the data set there, or leave data_dir out to download it."
+                f"data_dir '{data_dir}' has no folder '{chosen.folder}'; copy '{chosen.prefix}' of github.com/{chosen.repository} there, "
+                "or leave data_dir out to download it."
             )
         verify(
             name,

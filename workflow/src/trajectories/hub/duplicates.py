@@ -70,7 +70,7 @@ def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int, what: str = "
     The rule is that of :func:`equal_wholes`: the last step of the run keeps the file, and else nobody does. A part that is the same, under
     the same name, at every step tells nothing, since training leaves it alone (a frozen embedding); nor does one that is so at more than
     :data:`FROZEN` of the steps, or else a single wrong checkpoint, which lacks it, would accuse all the others. A part that is frozen for
-    less of the run cannot be told from a copied one. Steps that are equal in all parts are left to :func:`equal_wholes`.
+    less of the run cannot be told from a copied one. Steps that are equal in all parts are left to :func:`equal_wholes`, and count as one.
 
     Args:
         parts: hash by file name, by step.
@@ -84,8 +84,9 @@ def equal_parts(parts: Mapping[int, Mapping[str, str]], last: int, what: str = "
     for step in sorted(parts):
         for content in set(parts[step].values()):
             holders[content].append(step)
-    common = Counter(part for own in parts.values() for part in own.items())
-    frozen = {part for part, count in common.items() if count > max(2, FROZEN * len(parts))}
+    wholes = {frozenset(own.items()) for own in parts.values()}
+    common = Counter(part for whole in wholes for part in whole)
+    frozen = {part for part, count in common.items() if count > max(2, FROZEN * len(wholes))}
     found: dict[int, tuple[str, str]] = {}
     for step in sorted(parts):
         mine = parts[step]

@@ -127,8 +127,10 @@ def training(suite: Suite) -> Training:
     """The checked ``training`` part of a suite.
 
     Raises:
-        UserError: it does not fit its schema, or an order or model of the suite contradicts it.
+        UserError: there is none, it does not fit its schema, or an order or model of the suite contradicts it.
     """
+    if suite.source != "trained":
+        raise UserError(f"Suite '{suite.name}' is not trained here, so it has no corpus; its checkpoints are fetched or its results read.")
     try:
         plan = Training.model_validate(suite.training or {})
     except ValidationError as error:

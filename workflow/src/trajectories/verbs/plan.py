@@ -33,6 +33,9 @@ def plan(resolved: Resolved) -> Iterator[str]:
     yield f"Suite {resolved.suite.name}: {checkpoints:,} checkpoints of {models}."
     yield from _costs(resolved, layout)
     for experiment in resolved.experiments:
+        if resolved.suite.source == "published":
+            yield f"\n{experiment}: published results are read whole, so there is no sample to choose."
+            continue
         if not experiments.has(experiment, "plan"):
             yield f"\n{experiment}: has no plan of its own."
             continue
@@ -107,7 +110,10 @@ def _time(resolved: Resolved, layout: Layout) -> Iterator[str]:
         )
         return
     if None in shown.values():
-        text = "Extraction: the stimuli are not chosen yet; `snakemake --until stimuli` chooses them and reads megabytes, then plan again."
+        text = (
+            "Extraction: the stimuli are not chosen yet; "
+            f"`snakemake --cores 2 --until stimuli --config suite={resolved.suite.name}` chooses them and reads megabytes, then plan again."
+        )
     else:
         each = sum(v or 0 for v in shown.values())
         work = sum(2.0 * m.parameters_total * each * len(resolved.steps(m.name)) for m in resolved.models)
@@ -116,7 +122,7 @@ def _time(resolved: Resolved, layout: Layout) -> Iterator[str]:
             f"Extraction: {each:,} tokens shown to each of {checkpoints:,} checkpoints are {work:.2g} floating-point operations; an NVIDIA "
             f"A100 at its peak ({costs.PEAK / 1e12:.0f} × 10¹² a second, data sheet) would need {least:.2g} hours, a run more."
         )
-    yield f"{text} For hours as measured, run one checkpoint of each size first (`--config steps=[...]`)."
+    yield f"{text} For hours as measured, run one checkpoint of each size first (with the key 'steps')."
 
 
 def run(resolved: Resolved) -> None:

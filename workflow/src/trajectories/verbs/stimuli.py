@@ -114,6 +114,8 @@ def context(settings: Settings, layout: Layout, machine: Machine, experiment: st
     @cache
     def truth(name: str) -> pd.DataFrame:
         path = layout.truth(name)
+        if embedded and not (layout.corpus / "corpus.json").is_file():
+            raise UserError(f"'{layout.corpus}' holds no corpus; run `trajectories corpus` first.")
         if not embedded or not path.is_file():
             raise KeyError(name)
         used(path)

@@ -224,7 +224,7 @@ def _larger(finals: list[tuple[Record, Paired]], context: AnalysisContext, found
         if one.model.parameters_non_embedding == smallest.model.parameters_non_embedding:
             continue
         result = effects.difference_of_lost(pair, base)
-        found.claims.append(row(claim, result, one.name, one.final, group=f"than {smallest.name}"))
+        found.claims.append(row(claim, result, one.name, one.final, group=f"{one.name} and {smallest.name}"))
         simulate = partial(simulations.narrower, larger=pair, smaller=base, strata=strata(one, PARAPHRASE))
         found.calibrands.append(Calibrand(claim, one.name, simulate, objection(result), note="Both models know the same facts first."))
 
