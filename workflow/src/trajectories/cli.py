@@ -132,7 +132,15 @@ def _positive(text: str) -> int:
     return number
 
 
-_integers.__name__, _positive.__name__ = "list of steps", "whole number above 0"  # as argparse says what was expected
+def _count(text: str) -> int:
+    """A whole number of 0 or more; raises ValueError as :func:`_integers`."""
+    if (number := int(text)) < 0:
+        raise ValueError
+    return number
+
+
+# as argparse says what was expected
+_integers.__name__, _positive.__name__, _count.__name__ = "list of steps", "whole number above 0", "number"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         if verb in FOR_PEOPLE:
             continue
         sub.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where models run (default: the configuration's)")
-        sub.add_argument("--gpus", type=_positive, default=1, help="GPUs that share a model (default: 1)")
+        sub.add_argument("--gpus", type=_count, default=1, help="GPUs that share a model, 0 for none (default: 1)")
         sub.add_argument(
             "--minutes", type=float, help="time of this job; half of it at most goes to further checkpoints (default: no bound)"
         )
