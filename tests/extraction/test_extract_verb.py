@@ -135,7 +135,7 @@ def test_what_is_in_the_store_is_copied_without_importing_what_takes_seconds(pla
     path = place.layout.measurement("tiny-a", 0, "grammar")
     before = path.read_bytes()
     path.unlink()
-    recipe = place.layout.recipe("extract")
+    recipe = place.layout.recipe("extract-0123456789abcdef")
     suite = place.suite.model_dump(mode="json")
     tables.write_json(recipe, {"suite": suite, "section": {}, "seed": 0, "extra": {}, "code": place.settings.code})
     command = [sys.executable, "-c", COPY, "extract", "tiny-a", "0", "grammar", "--recipe", str(recipe)]

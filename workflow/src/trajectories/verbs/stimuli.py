@@ -114,7 +114,7 @@ def context(settings: Settings, layout: Layout, machine: Machine, experiment: st
     @cache
     def truth(name: str) -> pd.DataFrame:
         path = layout.truth(name)
-        if embedded and not (layout.corpus / "corpus.json").is_file():
+        if embedded and not layout.corpus.is_dir():
             raise UserError(f"'{layout.corpus}' holds no corpus; run `trajectories corpus` first.")
         if not embedded or not path.is_file():
             raise KeyError(name)
