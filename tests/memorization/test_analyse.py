@@ -91,7 +91,7 @@ def test_too_few_memorized_rows_leave_one_outcome_open_and_not_the_other_and_say
     calibrated = set(calibration(rare, context)["claim"])
     assert "late-rows-likelier" in calibrated
     assert "late-rows-memorized" not in calibrated
-    assert any(note.startswith("late-rows-memorized is not calibrated") for note in rare.notes)
+    assert any(note.startswith("The whole decision of late-rows-memorized is not calibrated") for note in rare.notes)
 
 
 def test_the_calibration_keeps_wrong_verdicts_at_five_per_cent_and_shows_power() -> None:

@@ -98,7 +98,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> made_up.Run:
 
     with pytest.MonkeyPatch.context() as patch:
         content = text(made_up.suite().model_dump(mode="json")) | {"source": "trained"}
-        content["models"][1] |= {"branch": next(supply), "parent": "tiny", "branch_step": 8, "revision": next(supply)}
+        content["models"][1] |= {"branch": next(supply), "parent": "tiny", "branch_step": 8, "revision": next(supply) + "{step}"}
 
         def drawn(context: Any) -> list[Any]:
             figures = made_up.drawn(context)

@@ -54,10 +54,10 @@ def run(settings: Settings, layout: Layout, machine: Machine, order: str, experi
         raise UserError(f"No model of suite '{settings.suite.name}' is trained on order '{order}', so nothing is counted in it.")
     wanted = tables.read_table(layout.terms(experiment))
     reader = open_order(layout.order(order))
-    reader.verify()
     stored = layout.store / "counts" / f"{_key(settings, wanted, reader)}.parquet"
     found = _kept(stored)
     if found is None:
+        reader.verify()
         found, reading = counted(settings, wanted, reader)
         tables.write_table(found, stored, None, COUNTS, reading=reading)
     else:
