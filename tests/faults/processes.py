@@ -40,7 +40,7 @@ def kill_all(run: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(what: Callable[[], object], run: subprocess.Popen[bytes], seconds: float = 400) -> bool:
-    """Wait until ``what`` is true; False if the run ends before. A lock whose holder was killed while it wrote it is waited for a lease long."""
+    """Wait until ``what`` is true; False if the run ends before. A lock that was killed half-written holds for a lease."""
     deadline = time.monotonic() + seconds
     while not what():
         if run.poll() is not None:
