@@ -167,3 +167,24 @@ def test_a_run_that_was_killed_on_another_machine_is_followed_once_it_has_been_s
     with subprocess.Popen([*command[:3], "third", *command[4:]], stdout=subprocess.PIPE, text=True) as second:
         assert says(second) == "True"
         second.kill()
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_lock_whose_holder_was_killed_before_it_wrote_its_name_is_taken_over_after_the_lease(path: Path, wait: bool) -> None:
+    path.parent.mkdir()
+    path.touch()
+    began = time.monotonic()
+    while True:
+        with locks.lock(path, wait=wait, lease=1.0, heartbeat=0.2) as held:
+            if held:
+                break
+        time.sleep(0.1)
+    assert 1.0 <= time.monotonic() - began < 10
+
+
+def test_a_run_that_was_killed_before_it_wrote_its_name_is_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / ".run.lock").touch()
+    command = [sys.executable, "-c", RUN, "here", str(tmp_path), str(LEASE), str(HEARTBEAT)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert says(run) == "True"
+        run.kill()

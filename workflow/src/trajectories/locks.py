@@ -2,8 +2,9 @@
 
 A lock is a file that its holder makes, or finds there and waits. The holder touches it now and then; whoever waits takes it over when it
 has not changed for :data:`LEASE` seconds of the waiting process's own clock, so the machines' clocks need not agree and the file system
-need not honour ``flock``. On the holder's own machine a killed holder is noticed at once. A holder that was stopped for longer than the
-lease goes on without the lock: nothing but double work may depend on it, and whoever destroys something asks first whether it is held.
+need not honour ``flock``. On the holder's own machine a killed holder is noticed at once, unless it was killed before it had written its
+name. A holder that was stopped for longer than the lease goes on without the lock: nothing but double work may depend on it, and whoever
+destroys something asks first whether it is held.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
@@ -33,6 +35,8 @@ SECOND_LOOK = 3.0
 """Seconds in which the lock of a run that was killed on this machine is found to be nobody's."""
 
 _log = logging.getLogger(__name__)
+_unwritten: dict[Path, tuple[tuple[int, int], float]] = {}
+"""Locks that were found empty, by which file and since when, over all attempts of this process."""
 
 
 class Held:
@@ -79,28 +83,51 @@ def only_run(root: Path, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> 
     """
     path = root / ".run.lock"
     got = _acquire(path, SECOND_LOOK, lease, heartbeat)
-    if got is None and (holder := _owner(path, lease, heartbeat)).hostname not in (None, socket.gethostname()):
-        _log.warning("A run on '%s' works on '%s'; waiting up to %.0f s to see whether it is alive.", holder.hostname, root, 1.2 * lease)
+    if got is None and (host := _holder(path, lease, heartbeat)[1]) != socket.gethostname():
+        _log.warning("A run on '%s' works on '%s'; waiting up to %.0f s to see whether it is alive.", host, root, 1.2 * lease)
         got = _acquire(path, 1.2 * lease, lease, heartbeat)
     if got is None:
-        holder = _owner(path, lease, heartbeat)
+        process, host = _holder(path, lease, heartbeat)
         raise UserError(
-            f"Another run works on '{root}' (process {holder.pid} on {holder.hostname}); wait until it has ended, then run again. Nothing "
-            "was changed."
+            f"Another run works on '{root}' (process {process} on {host}); wait until it has ended, then run again. Nothing was changed."
         )
     atexit.register(got.release)
 
 
-def _owner(path: Path, lease: float, heartbeat: float) -> Any:
-    """Who holds a lock, with ``pid`` and ``hostname``, None where it cannot be told."""
-    return SoftFileLease(path, lease_duration=lease, heartbeat_interval=heartbeat, thread_local=False).owner
+def _holder(path: Path, lease: float, heartbeat: float) -> tuple[int | str, str]:
+    """The process that holds a lock and its machine; not known while it has not written them."""
+    owner = SoftFileLease(path, lease_duration=lease, heartbeat_interval=heartbeat, thread_local=False).owner
+    return (owner.pid, owner.hostname) if owner is not None else ("not known", "a machine not known")
+
+
+def _let_go_unwritten(path: Path, lease: float) -> bool:
+    """Remove a lock that has been empty for a lease: its holder was killed before it wrote its name, and filelock leaves such a file alone.
+
+    Returns:
+        False, whatever was found, as it is asked whether waiting should end.
+    """
+    try:
+        with open(path, "rb") as file:
+            empty, about = not file.read(1), os.fstat(file.fileno())
+    except FileNotFoundError:
+        empty = False
+    if not empty:
+        _unwritten.pop(path, None)
+        return False
+    made = (about.st_ino, about.st_mtime_ns)
+    if _unwritten.get(path, (None, 0.0))[0] != made:
+        _unwritten[path] = made, time.monotonic()
+    elif time.monotonic() - _unwritten[path][1] >= lease:
+        path.unlink(missing_ok=True)
+    return False
 
 
 def _acquire(path: Path, seconds: float, lease: float = LEASE, heartbeat: float = HEARTBEAT) -> SoftFileLease | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = SoftFileLease(path, lease_duration=lease, heartbeat_interval=heartbeat, thread_local=False, poll_interval=PAUSE)
-        held.acquire(timeout=seconds)
+        _let_go_unwritten(path, lease)
+        held.acquire(timeout=seconds, cancel_check=lambda: _let_go_unwritten(path, lease))
     except Timeout:
         return None
     except OSError as error:
